@@ -1,0 +1,16 @@
+// Locks on bytes of a file that the kernel drops when their holders die.
+//
+// Two kinds. A process lock belongs to one process. An open-file lock (OFD) belongs to an open file description, which
+// children inherit: it lives until the last of them is gone.
+#pragma once
+
+namespace dshm::os {
+
+// Both throw std::system_error when the lock is held by somebody else or cannot be had.
+void lock_byte_for_process(int file, long byte);
+void share_byte_for_open_file(int file, long byte);
+
+// True when any process holds a lock on bytes [first, first + count).
+bool bytes_locked(int file, long first, long count);
+
+} // namespace dshm::os

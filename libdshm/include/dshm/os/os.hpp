@@ -1,0 +1,12 @@
+// Layer os: futex, mappings, file locks, process identity, clock, processors.
+//
+// The only layer that makes system calls for the runtime. Knows base. Every wrapper reports failure as std::system_error
+// with a sentence, or by a value where failure is an ordinary outcome; none retries for ever.
+#pragma once
+
+#include "dshm/os/clock.hpp"
+#include "dshm/os/cpu.hpp"
+#include "dshm/os/file_lock.hpp"
+#include "dshm/os/futex.hpp"
+#include "dshm/os/mapping.hpp"
+#include "dshm/os/process.hpp"

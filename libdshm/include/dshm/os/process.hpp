@@ -1,0 +1,42 @@
+// Process identity, life and death.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "dshm/os/mapping.hpp"
+
+namespace dshm::os {
+
+// A descriptor that becomes readable when the process ends. Empty when the process is gone.
+Fd open_pidfd(pid_t process);
+
+// True once the process behind the descriptor has ended.
+bool has_ended(const Fd& pidfd) noexcept;
+
+// Asks the kernel to kill this process when the *thread* that forked it ends, and checks that this has not happened yet:
+// false means that the parent is already another one.
+bool die_with_parent(pid_t expected_parent) noexcept;
+
+// Shown by ps and top: sets both the thread's name and, where it fits, the command line.
+void set_process_title(const std::string& title) noexcept;
+// Remembers where the command line lies. Call once with main's argv, before the first set_process_title.
+void remember_command_line(int argc, char** argv) noexcept;
+
+// Every signal back to its default, none blocked.
+void reset_signals() noexcept;
+
+// Threads of this process, from /proc/self/status; 1 when that cannot be read.
+int thread_count() noexcept;
+
+// Stopped by a signal (SIGSTOP, Ctrl-Z), from /proc.
+bool is_stopped(pid_t process) noexcept;
+
+// "SIGKILL", "SIGSEGV", ... or "signal 64".
+std::string signal_name(int number);
+
+// "exit code 3", "killed by SIGKILL", from a status of waitpid.
+std::string describe_wait_status(int status);
+
+} // namespace dshm::os

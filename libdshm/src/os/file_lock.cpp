@@ -1,0 +1,43 @@
+#include "dshm/os/file_lock.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace dshm::os {
+
+namespace {
+
+struct flock byte_range(short type, long first, long count) {
+    struct flock range {};
+    range.l_type = type;
+    range.l_whence = SEEK_SET;
+    range.l_start = first;
+    range.l_len = count;
+    return range;
+}
+
+void set_lock(int file, int command, struct flock range) {
+    if (fcntl(file, command, &range) != 0)
+        throw std::system_error(errno, std::generic_category(), "cannot lock the shared segment");
+}
+
+} // namespace
+
+void lock_byte_for_process(int file, long byte) {
+    set_lock(file, F_SETLK, byte_range(F_WRLCK, byte, 1));
+}
+
+void share_byte_for_open_file(int file, long byte) {
+    set_lock(file, F_OFD_SETLK, byte_range(F_RDLCK, byte, 1));
+}
+
+bool bytes_locked(int file, long first, long count) {
+    struct flock range = byte_range(F_WRLCK, first, count);
+    if (fcntl(file, F_OFD_GETLK, &range) != 0)
+        throw std::system_error(errno, std::generic_category(), "cannot read a lock");
+    return range.l_type != F_UNLCK;
+}
+
+} // namespace dshm::os

@@ -1,0 +1,67 @@
+#include "dshm/os/mapping.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace dshm::os {
+
+void Fd::reset(int number) noexcept {
+    if (number_ >= 0)
+        ::close(number_);
+    number_ = number;
+}
+
+Mapping::Mapping(int file, std::size_t size) : size_(size) {
+    void* address =
+        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+    if (address == MAP_FAILED)
+        throw std::system_error(errno, std::generic_category(),
+                                "cannot map " + std::to_string(size >> 20) +
+                                    " MiB of address space; lower DSHM_CAPACITY or raise RLIMIT_AS");
+    address_ = static_cast<std::byte*>(address);
+}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+    std::swap(address_, other.address_);
+    std::swap(size_, other.size_);
+    return *this;
+}
+
+Mapping::~Mapping() {
+    if (address_ != nullptr)
+        munmap(address_, size_);
+}
+
+void Mapping::keep_out_of_core_dumps() noexcept { madvise(address_, size_, MADV_DONTDUMP); }
+
+void Mapping::keep_out_of_children() noexcept { madvise(address_, size_, MADV_DONTFORK); }
+
+int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept {
+    while (fallocate(file, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
+}
+
+std::size_t file_system_space_left(int file) noexcept {
+    struct statfs info {};
+    if (fstatfs(file, &info) != 0)
+        return 0;
+    // A file system without a limit (of a memfd, or a tmpfs mounted so) reports no blocks at all.
+    if (info.f_blocks == 0)
+        return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) *
+               static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    return static_cast<std::size_t>(info.f_bavail) * static_cast<std::size_t>(info.f_bsize);
+}
+
+std::size_t physical_memory() noexcept {
+    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+} // namespace dshm::os

@@ -1,0 +1,100 @@
+#include "dshm/os/process.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+namespace dshm::os {
+
+namespace {
+
+char* command_line = nullptr;
+std::size_t command_line_size = 0;
+
+} // namespace
+
+Fd open_pidfd(pid_t process) { return Fd(static_cast<int>(syscall(SYS_pidfd_open, process, 0))); }
+
+bool has_ended(const Fd& pidfd) noexcept {
+    if (!pidfd)
+        return true;
+    pollfd entry{pidfd.get(), POLLIN, 0};
+    return poll(&entry, 1, 0) == 1;
+}
+
+bool die_with_parent(pid_t expected_parent) noexcept {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return getppid() == expected_parent;
+}
+
+void remember_command_line(int argc, char** argv) noexcept {
+    if (argc <= 0 || argv == nullptr || argv[0] == nullptr)
+        return;
+    char* end = argv[0];
+    for (int i = 0; i < argc && argv[i] == end; ++i)
+        end += std::strlen(argv[i]) + 1;
+    command_line = argv[0];
+    command_line_size = static_cast<std::size_t>(end - argv[0]);
+}
+
+void set_process_title(const std::string& title) noexcept {
+    prctl(PR_SET_NAME, title.c_str());
+    if (command_line_size == 0)
+        return;
+    std::memset(command_line, 0, command_line_size);
+    std::strncpy(command_line, title.c_str(), command_line_size - 1);
+}
+
+void reset_signals() noexcept {
+    for (int number = 1; number < NSIG; ++number)
+        signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+int thread_count() noexcept {
+    std::FILE* status = std::fopen("/proc/self/status", "re");
+    if (status == nullptr)
+        return 1;
+    int threads = 1;
+    char line[256];
+    while (std::fgets(line, sizeof line, status) != nullptr)
+        if (std::sscanf(line, "Threads: %d", &threads) == 1)
+            break;
+    std::fclose(status);
+    return threads;
+}
+
+bool is_stopped(pid_t process) noexcept {
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(process));
+    std::FILE* stat = std::fopen(path, "re");
+    if (stat == nullptr)
+        return false;
+    char line[512] = "";
+    const bool read = std::fgets(line, sizeof line, stat) != nullptr;
+    std::fclose(stat);
+    const char* name_end = read ? std::strrchr(line, ')') : nullptr; // the name may hold anything
+    return name_end != nullptr && (name_end[2] == 'T' || name_end[2] == 't');
+}
+
+std::string signal_name(int number) {
+    if (const char* name = sigabbrev_np(number))
+        return std::string("SIG") + name;
+    return "signal " + std::to_string(number);
+}
+
+std::string describe_wait_status(int status) {
+    if (WIFSIGNALED(status))
+        return "killed by " + signal_name(WTERMSIG(status));
+    return "exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+} // namespace dshm::os

@@ -1,0 +1,180 @@
+// The launcher's half of the heap: what a dead process owned, and what it had handed to tasks that never came to be.
+// Walks over the whole table; correctness is argued in chunk_table.hpp.
+#include <algorithm>
+
+#include "dshm/shm/heap.hpp"
+
+namespace dshm::shm {
+
+// ------------------------------------------------------------------------------------------------
+// After a death
+// ------------------------------------------------------------------------------------------------
+
+void Heap::recover(Owner dead) {
+    const Chunk end = table_.top();
+    for (Chunk chunk = 0; chunk < end;) {
+        const ChunkState state = table_.state(chunk);
+        if (state == ChunkState::pristine_part(dead))
+            table_.set_state(chunk, ChunkState::clean());
+        else if (state == ChunkState::part(dead))
+            table_.set_state(chunk, ChunkState::free());
+        else if (state.kind() == ChunkKind::head)
+            recover_run(chunk, state, dead);
+        else if (state.has_blocks())
+            recover_small(chunk, state, dead);
+        chunk += state.span();
+    }
+}
+
+// A run that the dead process owned, was taking apart or kept warm is taken apart in its name: if this is interrupted,
+// the next walk finds what it would have found had the dead one died there.
+void Heap::recover_run(Chunk chunk, ChunkState state, Owner dead) {
+    const Tag tag = table_.run_tag(chunk);
+    // The CAS fails when a living process has taken the dead one's WARM run meanwhile: then it is that one's.
+    if (tag.names(dead) && state.length() <= table_.top() - chunk &&
+        table_.change_run_tag(chunk, tag, Tag::leaving(dead)))
+        table_.dissolve({chunk, state.length()}, dead);
+}
+
+// The dead process's own blocks may lie in chunks of others, to whom it owes nothing. While one of its blocks is here
+// the chunk cannot be given back by its owner, so a tag that names it is a tag.
+void Heap::recover_small(Chunk chunk, ChunkState state, Owner dead) {
+    Word64* const tags = table_.block_tags(chunk);
+    const unsigned size_class = state.size_class();
+    std::for_each(tags, tags + size_classes[size_class].block_count, [dead](Word64& tag) {
+        // acquire: only the order of the launcher's own steps rests on it.
+        if (tag.load(std::memory_order_acquire) == Tag::own(dead).bits)
+            change(tag, Tag::own(dead), Tag{});
+    });
+    const bool of_dead = state == ChunkState::small(size_class, dead);
+    const bool orphan = state.kind() == ChunkKind::orphan;
+    if (!of_dead && !orphan)
+        return;
+    // Nobody hands out blocks of this chunk now (P2), so "all free" stays true unless it is adopted: then the CAS fails.
+    // It cannot have become an orphan again by then, because only this thread makes orphans.
+    const bool empty = table_.all_blocks_free(chunk, size_class);
+    if (of_dead || empty)
+        table_.change_state(chunk, state,
+                            empty ? ChunkState::free() : ChunkState::orphan(size_class));
+}
+
+bool Heap::free_in_name_of(Owner dead, Offset block, Tag expected) {
+    const Place place = locate(block);
+    if (place.tag == nullptr || !expected.in_use())
+        return false;
+    return place.state.kind() == ChunkKind::head ? dissolve_run(place, expected, dead)
+                                                 : change(*place.tag, expected, Tag{});
+}
+
+bool Heap::dissolve_run(const Place& place, Tag expected, Owner name) {
+    if (!change(*place.tag, expected, Tag::leaving(name)))
+        return false;
+    // Ours now, so its length stands still.
+    table_.dissolve({place.chunk, table_.state(place.chunk).length()}, name);
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------------
+// Blocks of tasks and objects that are gone
+// ------------------------------------------------------------------------------------------------
+
+std::size_t Heap::sweep(bool (*wanted)(void*, Tag), void* predicate) {
+    std::size_t freed = 0;
+    const Chunk end = table_.top();
+    for (Chunk chunk = 0; chunk < end;) {
+        const ChunkState state = table_.state(chunk);
+        if (state.kind() == ChunkKind::head)
+            freed += sweep_run(chunk, wanted, predicate) ? 1 : 0;
+        else if (state.has_blocks())
+            freed += sweep_small(chunk, state, wanted, predicate);
+        chunk += state.span();
+    }
+    return freed;
+}
+
+std::size_t Heap::sweep_small(Chunk chunk, ChunkState state, bool (*wanted)(void*, Tag),
+                              void* predicate) {
+    std::size_t freed = 0;
+    Word64* const tags = table_.block_tags(chunk);
+    for (std::uint32_t i = 0; i < size_classes[state.size_class()].block_count; ++i) {
+        // acquire: the look at the state below comes after it.
+        const Tag tag{tags[i].load(std::memory_order_acquire)};
+        if (!tag.handed_over() || wanted(predicate, tag))
+            continue;
+        // The chunk may have been given back since. If it has the same state now, the word at hand is a tag again, and
+        // the CAS compares all of it.
+        if (table_.state(chunk) != state)
+            return freed;
+        freed += free(table_.offset_of(chunk) + size_classes[state.size_class()].offset_of(i), tag);
+    }
+    return freed;
+}
+
+bool Heap::sweep_run(Chunk chunk, bool (*wanted)(void*, Tag), void* predicate) {
+    const Tag tag = table_.run_tag(chunk);
+    if (!tag.handed_over() || wanted(predicate, tag))
+        return false;
+    const Place place = locate(table_.offset_of(chunk));
+    return place.tag == &table_.run_tag_word(chunk) && dissolve_run(place, tag, table_.me());
+}
+
+// ------------------------------------------------------------------------------------------------
+// Counting
+// ------------------------------------------------------------------------------------------------
+
+namespace {
+
+void count_small(const ChunkTable& table, Chunk chunk, const SizeClass& shape,
+                 HeapStatistics& count) {
+    const Word64* const tags = table.block_tags(chunk);
+    const auto used = static_cast<std::size_t>(
+        std::count_if(tags, tags + shape.block_count, [](const Word64& tag) {
+            // relaxed: a statistic, nothing is read on the strength of it.
+            return tag.load(std::memory_order_relaxed) != Tag{}.bits;
+        }));
+    count.blocks_in_use += used;
+    count.used_small += used * shape.block_size;
+    count.free_small += (shape.block_count - used) * shape.block_size;
+    count.small_overhead += chunk_size - std::size_t{shape.block_count} * shape.block_size;
+}
+
+void count_run(Tag tag, std::size_t bytes, HeapStatistics& count) {
+    if (tag.kind() == TagKind::warm)
+        count.warm += bytes;
+    else if (tag.kind() == TagKind::leaving)
+        count.unfinished += bytes;
+    else {
+        count.used_large += bytes;
+        ++count.blocks_in_use;
+    }
+}
+
+void count_chunk(ChunkState state, HeapStatistics& count) {
+    (state.kind() == ChunkKind::clean  ? count.clean_chunks
+     : state.kind() == ChunkKind::free ? count.free_chunks
+                                       : count.unfinished) += chunk_size;
+}
+
+} // namespace
+
+HeapStatistics Heap::statistics() const {
+    HeapStatistics count{};
+    const Chunk end = table_.top();
+    count.capacity = table_.capacity() * chunk_size;
+    count.opened = end * chunk_size;
+    count.backed = segment_.backing().backed_bytes();
+    for (Chunk chunk = 0; chunk < end;) {
+        const ChunkState state = table_.state(chunk);
+        count.orphaned_chunks += state.kind() == ChunkKind::orphan ? 1 : 0;
+        if (state.kind() == ChunkKind::head)
+            count_run(table_.run_tag(chunk), state.span() * chunk_size, count);
+        else if (state.has_blocks())
+            count_small(table_, chunk, size_classes[state.size_class()], count);
+        else
+            count_chunk(state, count);
+        chunk += state.span();
+    }
+    return count;
+}
+
+} // namespace dshm::shm

@@ -1,0 +1,194 @@
+#include "dshm/shm/segment.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <system_error>
+
+#include "dshm/base/scope_guard.hpp"
+#include "dshm/os/file_lock.hpp"
+#include "dshm/shm/exhausted.hpp"
+
+namespace dshm::shm {
+
+namespace {
+
+constexpr const char* directory = "/dev/shm";
+constexpr long launcher_byte = 0;
+constexpr long member_byte = 1;
+// Below this a named segment could not even hold a few workers: a container's token /dev/shm.
+constexpr std::size_t least_directory_space = base::mebibytes(16);
+
+std::string user_prefix() { return "dshm." + std::to_string(getuid()) + "."; }
+
+std::string path_of(const std::string& link_name) { return std::string(directory) + "/" + link_name; }
+
+[[noreturn]] void throw_errno(const std::string& text) {
+    throw std::system_error(errno, std::generic_category(), text);
+}
+
+void check_name(const std::string& name) {
+    const auto allowed = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_' || c == '-' || c == '.';
+    };
+    if (name.empty() || name.size() > 63 || !std::all_of(name.begin(), name.end(), allowed))
+        throw std::invalid_argument("session name '" + name +
+                                    "': use 1 to 63 letters, digits, '_', '-' or '.'");
+}
+
+std::size_t choose_capacity(std::size_t asked) {
+    if (asked == 0)
+        return std::max(os::physical_memory(), min_capacity);
+    if (asked < min_capacity)
+        throw std::invalid_argument("session capacity " + std::to_string(asked) +
+                                    " is below the smallest one, 128 MiB (" +
+                                    std::to_string(min_capacity) + " bytes)");
+    return asked;
+}
+
+os::Fd open_nameless() {
+    os::Fd file(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (file && os::file_system_space_left(file.get()) < least_directory_space)
+        file.reset();
+    return file;
+}
+
+os::Fd open_anonymous() {
+    os::Fd file(memfd_create("dshm", MFD_CLOEXEC));
+    if (!file)
+        throw_errno("cannot make a memory file for the segment");
+    return file;
+}
+
+void size_and_back_head(int file, const Geometry& geometry) {
+    if (ftruncate(file, static_cast<off_t>(geometry.capacity)) != 0)
+        throw_errno("cannot size the segment to " + std::to_string(geometry.capacity >> 20) +
+                    " MiB; lower DSHM_CAPACITY");
+    const std::size_t head = geometry.processes;
+    if (const int error = os::allocate_file_range(file, 0, head)) {
+        const std::size_t left = os::file_system_space_left(file);
+        throw SharedMemoryExhausted(head, left,
+                                    std::string("cannot start a session: no shared memory left (") +
+                                        std::strerror(error) + "); free space in /dev/shm");
+    }
+}
+
+void initialise(const Segment& segment, const SegmentOptions& options) {
+    Header& header = segment.header();
+    header.magic = segment_magic;
+    header.abi = abi_number;
+    header.user = getuid();
+    header.layout_hash = layout_hash();
+    header.seed = options.seed;
+    header.master_pid = getpid();
+    if (segment.kind() == SegmentKind::named) // adopt() tells by it that there is a link
+        std::copy(options.name.begin(), options.name.end(), header.name.begin());
+    header.geometry = segment.geometry();
+    // release, edge `segment-ready`: everything above is seen by whoever reads the state as ready.
+    header.state.store(static_cast<std::uint64_t>(SegmentState::ready), std::memory_order_release);
+}
+
+void link_under_name(int file, const std::string& link_name) {
+    const std::string self = "/proc/self/fd/" + std::to_string(file);
+    if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path_of(link_name).c_str(), AT_SYMLINK_FOLLOW) == 0)
+        return;
+    if (errno == EEXIST)
+        throw std::runtime_error("a session named '" + link_name +
+                                 "' already exists; choose another DSHM_NAME or end that one");
+    throw_errno("cannot link the segment as " + path_of(link_name));
+}
+
+bool same_file(int file, const std::string& path) {
+    struct stat ours {}, theirs {};
+    return fstat(file, &ours) == 0 && lstat(path.c_str(), &theirs) == 0 &&
+           ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+// A stale segment is a regular file of this user, closed to others, that no process has locked.
+bool is_stale(int file) {
+    struct stat info {};
+    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != getuid() ||
+        (info.st_mode & 077) != 0)
+        return false;
+    return !os::bytes_locked(file, launcher_byte, 2);
+}
+
+} // namespace
+
+Segment::Segment(os::Fd file, SegmentKind kind, const Geometry& geometry)
+    : file_(std::move(file)), mapping_(file_.get(), geometry.capacity), geometry_(geometry),
+      kind_(kind) {}
+
+Segment Segment::create(const SegmentOptions& options) {
+    check_name(options.name);
+    const Geometry geometry = Geometry::of(choose_capacity(options.capacity));
+    os::Fd file = open_nameless();
+    const SegmentKind kind = file ? SegmentKind::named : SegmentKind::anonymous;
+    if (!file)
+        file = open_anonymous();
+    size_and_back_head(file.get(), geometry);
+    Segment segment(std::move(file), kind, geometry);
+    segment.mapping_.keep_out_of_core_dumps();
+    initialise(segment, options);
+    os::share_byte_for_open_file(segment.file(), member_byte);
+    if (kind == SegmentKind::named) {
+        segment.link_name_ = user_prefix() + options.name;
+        link_under_name(segment.file(), segment.link_name_);
+    }
+    return segment;
+}
+
+Segment Segment::adopt(os::Fd file) {
+    Header header{};
+    if (pread(file.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header))
+        throw_errno("cannot read the header of the segment");
+    if (header.magic != segment_magic || header.abi != abi_number ||
+        header.layout_hash != layout_hash())
+        throw std::runtime_error(
+            "the segment belongs to another build of dshm: abi " + std::to_string(header.abi) +
+            " and layout " + std::to_string(header.layout_hash) + ", this one has abi " +
+            std::to_string(abi_number) + " and layout " + std::to_string(layout_hash()));
+    if (header.geometry != Geometry::of(header.geometry.capacity))
+        throw std::runtime_error("the segment's header is damaged");
+    const bool named = header.name[0] != '\0';
+    Segment segment(std::move(file), named ? SegmentKind::named : SegmentKind::anonymous,
+                    header.geometry);
+    segment.mapping_.keep_out_of_core_dumps();
+    if (named)
+        segment.link_name_ = user_prefix() + header.name.data();
+    return segment;
+}
+
+void Segment::unlink() const noexcept {
+    if (!link_name_.empty() && same_file(file(), path_of(link_name_)))
+        ::unlink(path_of(link_name_).c_str());
+}
+
+std::vector<std::string> remove_stale_segments() {
+    std::vector<std::string> removed;
+    DIR* entries = opendir(directory);
+    if (entries == nullptr)
+        return removed;
+    const base::ScopeGuard close_entries([entries] { closedir(entries); });
+    const std::string prefix = user_prefix();
+    while (const dirent* entry = readdir(entries)) {
+        const std::string name = entry->d_name;
+        if (name.compare(0, prefix.size(), prefix) != 0)
+            continue;
+        const os::Fd file(open(path_of(name).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+        if (file && is_stale(file.get()) && same_file(file.get(), path_of(name)) &&
+            ::unlink(path_of(name).c_str()) == 0)
+            removed.push_back(name);
+    }
+    return removed;
+}
+
+} // namespace dshm::shm
