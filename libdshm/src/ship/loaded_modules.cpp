@@ -1,0 +1,121 @@
+// What the dynamic loader has loaded into this process: names, addresses and GNU build ids.
+#include <link.h>
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dshm/ship/module_table.hpp"
+
+namespace dshm::ship {
+
+namespace {
+
+std::uint64_t hash(std::string_view bytes) {
+    std::uint64_t value = 0xcbf29ce484222325; // FNV-1a
+    for (const char byte : bytes)
+        value = (value ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+    value ^= value >> 32; // and a finisher, so that every bit of a short text counts
+    value *= 0xd6e8feb86659fd93;
+    return value ^ (value >> 32);
+}
+
+// The build id among the notes [begin, end), empty if there is none.
+std::string build_id_in(const char* begin, const char* end, std::size_t alignment) {
+    const auto padded = [alignment](std::size_t size) { return base::round_up(size, alignment); };
+    while (static_cast<std::size_t>(end - begin) >= sizeof(ElfW(Nhdr))) {
+        ElfW(Nhdr) note;
+        std::memcpy(&note, begin, sizeof note);
+        const std::size_t body = sizeof note + padded(note.n_namesz);
+        const std::size_t whole = body + padded(note.n_descsz);
+        if (whole > static_cast<std::size_t>(end - begin))
+            break;
+        if (note.n_type == NT_GNU_BUILD_ID &&
+            std::string_view(begin + sizeof note, note.n_namesz) == std::string_view("GNU", 4))
+            return std::string(begin + body, note.n_descsz);
+        begin += whole;
+    }
+    return {};
+}
+
+std::string build_id_of(const dl_phdr_info& info) {
+    for (std::size_t i = 0; i < info.dlpi_phnum; ++i) {
+        const auto& header = info.dlpi_phdr[i];
+        if (header.p_type != PT_NOTE)
+            continue;
+        const char* begin = reinterpret_cast<const char*>(info.dlpi_addr + header.p_vaddr);
+        std::string id = build_id_in(begin, begin + header.p_memsz, header.p_align == 8 ? 8 : 4);
+        if (!id.empty())
+            return id;
+    }
+    return {};
+}
+
+std::string name_of(const dl_phdr_info& info) {
+    if (info.dlpi_name != nullptr && info.dlpi_name[0] != '\0')
+        return info.dlpi_name;
+    const auto program = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+    return program != nullptr ? program : "the program";
+}
+
+// Sets the address range; gives the sizes of the segments, which tell apart modules without a build
+// id.
+std::string measure(const dl_phdr_info& info, LoadedModule& module) {
+    std::string sizes;
+    module.first = ~std::uintptr_t{0};
+    for (std::size_t i = 0; i < info.dlpi_phnum; ++i) {
+        const auto& header = info.dlpi_phdr[i];
+        if (header.p_type != PT_LOAD)
+            continue;
+        module.first = std::min<std::uintptr_t>(module.first, info.dlpi_addr + header.p_vaddr);
+        module.last =
+            std::max<std::uintptr_t>(module.last, info.dlpi_addr + header.p_vaddr + header.p_memsz);
+        sizes += "/" + std::to_string(header.p_filesz) + ":" + std::to_string(header.p_memsz);
+    }
+    return sizes;
+}
+
+int add_module(dl_phdr_info* info, std::size_t, void* modules) {
+    LoadedModule module;
+    module.name = name_of(*info);
+    module.base = info->dlpi_addr;
+    const std::string sizes = measure(*info, module);
+    if (module.first < module.last) {
+        module.build_id = build_id_of(*info);
+        module.key =
+            module_key(module.build_id, module.name.substr(module.name.rfind('/') + 1) + sizes);
+        static_cast<std::vector<LoadedModule>*>(modules)->push_back(std::move(module));
+    }
+    return 0;
+}
+
+int read_version(dl_phdr_info* info, std::size_t, void* version) {
+    *static_cast<std::uint64_t*>(version) =
+        info->dlpi_adds + (static_cast<std::uint64_t>(info->dlpi_subs) << 32);
+    return 1; // the counters are the same for all, so the first module is enough
+}
+
+} // namespace
+
+std::uint64_t module_key(const std::string& build_id, const std::string& fallback) {
+    const std::uint64_t key = build_id.empty() ? hash("name" + fallback) : hash("build" + build_id);
+    return key == 0 ? 1 : key;
+}
+
+ModuleSource ModuleSource::of_this_process() {
+    return {[] {
+                std::vector<LoadedModule> modules;
+                ::dl_iterate_phdr(&add_module, &modules);
+                return modules;
+            },
+            [] {
+                std::uint64_t changes = 0;
+                ::dl_iterate_phdr(&read_version, &changes);
+                return changes;
+            }};
+}
+
+} // namespace dshm::ship

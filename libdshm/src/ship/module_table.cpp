@@ -1,0 +1,224 @@
+// Module table and registry; see the header for the protocol.
+#include "dshm/ship/module_table.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace dshm::ship {
+
+namespace {
+
+// Copies bytes into words and fills up with zeros. Relaxed: the texts are published by `complete`,
+// and writers of the same row write the same bytes, so it does not matter whose store is seen.
+template <std::size_t N>
+void store_text(std::array<shm::Word64, N>& words, std::string_view text) {
+    std::array<char, N* 8> bytes = {};
+    std::memcpy(bytes.data(), text.data(), std::min(text.size(), bytes.size()));
+    for (std::size_t i = 0; i < N; ++i) {
+        std::uint64_t word;
+        std::memcpy(&word, bytes.data() + i * 8, 8);
+        words[i].store(word, std::memory_order_relaxed);
+    }
+}
+
+template <std::size_t N>
+std::array<char, N * 8> load_text(const std::array<shm::Word64, N>& words) {
+    std::array<char, N * 8> bytes;
+    for (std::size_t i = 0; i < N; ++i) {
+        const std::uint64_t word =
+            words[i].load(std::memory_order_relaxed); // ordered by the acquire of `complete`
+        std::memcpy(bytes.data() + i * 8, &word, 8);
+    }
+    return bytes;
+}
+
+std::string hexadecimal(std::string_view bytes) {
+    std::string text;
+    for (const char byte : bytes) {
+        text += "0123456789abcdef"[(byte >> 4) & 15];
+        text += "0123456789abcdef"[byte & 15];
+    }
+    return text;
+}
+
+std::string hexadecimal(std::uintptr_t number) {
+    std::array<char, 20> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
+    return "0x" + std::string(digits.data(), end);
+}
+
+std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+// The build id with its length in front, as the row has it.
+std::string counted(const std::string& build_id) {
+    const std::size_t length = std::min<std::size_t>(build_id.size(), 31);
+    return std::string(1, static_cast<char>(length)) + build_id.substr(0, length);
+}
+
+void complete_texts(ModuleEntry& entry, const LoadedModule& module) {
+    if (entry.complete.load(std::memory_order_relaxed) !=
+        0) // relaxed: a stale 0 only writes the same texts again
+        return;
+    store_text(entry.build_id, counted(module.build_id));
+    store_text(entry.name,
+               base_name(module.name).substr(0, sizeof entry.name - 1)); // ends with a zero byte
+    entry.complete.store(1, std::memory_order_release);                  // edge MODULE-TEXTS
+}
+
+std::atomic<ModuleRegistry*> current_registry = nullptr;
+
+} // namespace
+
+// ---- the table ----------------------------------------------------------------------------------
+
+std::size_t ModuleTable::enter(const LoadedModule& module) {
+    for (std::size_t index = 0; index < capacity; ++index) {
+        ModuleEntry& entry = entries_[index];
+        std::uint64_t seen = 0;
+        // The commit: before it the row is empty, after it the row is this module's for ever.
+        // Relaxed, since the key publishes nothing but itself.
+        const bool mine = entry.key.compare_exchange(seen, module.key, std::memory_order_relaxed,
+                                                     std::memory_order_relaxed);
+        if (mine || seen == module.key) {
+            complete_texts(entry, module); // also for a row whose owner died after its commit
+            return index;
+        }
+    }
+    throw std::length_error("functions of more than " + std::to_string(capacity) +
+                            " different programs and libraries were sent in one session");
+}
+
+std::uint64_t ModuleTable::key(std::size_t index) const noexcept {
+    return index < capacity ? entries_[index].key.load(std::memory_order_relaxed)
+                            : 0; // relaxed: the key stands alone
+}
+
+ModuleTable::Texts ModuleTable::texts(std::size_t index) const {
+    if (index >= capacity ||
+        entries_[index].complete.load(std::memory_order_acquire) == 0) // edge MODULE-TEXTS
+        return {"(unnamed)", "(unknown)"};
+    const auto name = load_text(entries_[index].name);
+    const auto build_id = load_text(entries_[index].build_id);
+    const std::size_t length = std::min<std::size_t>(static_cast<unsigned char>(build_id[0]), 31);
+    return {std::string(name.data(), ::strnlen(name.data(), name.size())),
+            length == 0 ? "none" : hexadecimal(std::string_view(build_id.data() + 1, length))};
+}
+
+// ---- the registry -------------------------------------------------------------------------------
+
+ModuleRegistry::ModuleRegistry(ModuleTable& table, ModuleSource source)
+    : table_(table), source_(std::move(source)) {}
+
+ModuleRegistry::~ModuleRegistry() {
+    ModuleRegistry* self = this;
+    current_registry.compare_exchange_strong(self, nullptr, std::memory_order_acq_rel);
+}
+
+FunctionId ModuleRegistry::id_of(const void* address) {
+    const auto number = reinterpret_cast<std::uintptr_t>(address);
+    if (number == 0)
+        return {};
+    const std::lock_guard lock(mutex_);
+    if (version_ != source_.version())
+        rescan();
+    Known* known = containing(number);
+    if (known == nullptr)
+        throw UnknownFunction("the address " + hexadecimal(number) +
+                              " lies in no loaded program or library, so no other process can know "
+                              "it; only functions "
+                              "that were compiled into one can be sent");
+    if (!known->row) {
+        known->row = table_.enter(known->module);
+        remember(*known->row, known->module);
+    }
+    return FunctionId::of(*known->row, number - known->module.base);
+}
+
+const void* ModuleRegistry::find_address(FunctionId function) {
+    const std::lock_guard lock(mutex_);
+    rescan();
+    const std::uint64_t key = table_.key(function.module());
+    for (Known& known : modules_) {
+        if (key == 0 || known.module.key != key)
+            continue;
+        known.row = function.module();
+        remember(*known.row, known.module);
+        const std::uintptr_t address = known.module.base + function.offset();
+        if (address < known.module.first || address >= known.module.last)
+            break;
+        return reinterpret_cast<const void*>(address);
+    }
+    throw_unknown(function);
+}
+
+void ModuleRegistry::rescan() {
+    const std::uint64_t version =
+        source_.version(); // before the list: a change in between is seen next time
+    std::vector<LoadedModule> loaded = source_.list();
+    std::sort(loaded.begin(), loaded.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (Place& place :
+         places_) // forget what was unloaded; the others come back with their next use
+        place.extent.store(0, std::memory_order_relaxed);
+    modules_.clear();
+    for (LoadedModule& module : loaded)
+        modules_.push_back({std::move(module), std::nullopt});
+    version_ = version;
+}
+
+// While the extent is 0 no reader uses the base.
+void ModuleRegistry::remember(std::size_t row, const LoadedModule& module) noexcept {
+    Place& place = places_[row];
+    place.extent.store(
+        0,
+        std::
+            memory_order_relaxed); // relaxed: a reader of the old pair holds an open library's base
+    place.base.store(module.base, std::memory_order_relaxed); // ordered by the release below
+    place.extent.store(module.last - module.base, std::memory_order_release);
+}
+
+ModuleRegistry::Known* ModuleRegistry::containing(std::uintptr_t address) {
+    const auto after = std::upper_bound(
+        modules_.begin(), modules_.end(), address,
+        [](std::uintptr_t a, const Known& known) { return a < known.module.first; });
+    if (after == modules_.begin() || address >= std::prev(after)->module.last)
+        return nullptr;
+    return &*std::prev(after);
+}
+
+void ModuleRegistry::throw_unknown(FunctionId function) const {
+    if (table_.key(function.module()) == 0)
+        throw UnknownFunction("a function was sent that belongs to no module of this session; its "
+                              "identity is damaged");
+    const ModuleTable::Texts texts = table_.texts(function.module());
+    throw UnknownFunction(
+        "a function of '" + texts.name + "' (build id " + texts.build_id +
+        ") was sent to a process that does not have this build of it loaded; run the same build "
+        "everywhere, and open a library with dlopen before the Session, or in every process");
+}
+
+void ModuleRegistry::make_current() noexcept {
+    current_registry.store(this, std::memory_order_release);
+}
+
+ModuleRegistry& ModuleRegistry::current() {
+    ModuleRegistry* registry = current_registry.load(std::memory_order_acquire);
+    if (registry == nullptr)
+        throw std::logic_error(
+            "functions can be sent only while there is a dshm::Session; make one first in main: "
+            "dshm::Session session(argc, argv);");
+    return *registry;
+}
+
+FunctionId function_id_of(const void* address) {
+    return address == nullptr ? FunctionId{} : ModuleRegistry::current().id_of(address);
+}
+
+const void* function_address(FunctionId function) {
+    return function.null() ? nullptr : ModuleRegistry::current().address_of(function);
+}
+
+} // namespace dshm::ship
