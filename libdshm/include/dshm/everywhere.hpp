@@ -1,0 +1,51 @@
+// everywhere: a call on every process, or on some.
+#pragma once
+
+#include <exception>
+#include <vector>
+
+#include "dshm/errors.hpp"
+#include "dshm/processes.hpp"
+#include "dshm/spawn.hpp"
+
+namespace dshm {
+
+// Runs f(args...) on each listed process, as often as it is listed, at the same time, and waits for all. Throws one
+// CompositeException in the order of the list if any of them failed. O(ids).
+template <class F, class... Args>
+void everywhere(const std::vector<WorkerId>& ids, const F& f, const Args&... args) {
+    const runtime::SyncScope::Hidden hidden;
+    using R = detail::CallResult<F, Args...>;
+    std::vector<Future<R>> calls;
+    std::vector<std::exception_ptr> failures;
+    for (const WorkerId id : ids)
+        try {
+            calls.push_back(spawn_at(id, f, args...));
+        } catch (const ProcessExitedException&) {
+            failures.push_back(std::current_exception());
+        }
+    for (const Future<R>& call : calls)
+        try {
+            call.wait();
+            call.throw_if_failed();
+        } catch (...) {
+            failures.push_back(std::current_exception());
+        }
+    if (!failures.empty())
+        throw CompositeException(std::move(failures));
+}
+
+// On every process, the caller included.
+template <class F, class... Args>
+    requires ship::RemotelyInvocable<std::decay_t<F>, ship::WireType<Args>...>
+void everywhere(const F& f, const Args&... args) {
+    everywhere(procs(), f, args...);
+}
+
+// On one process; gives the value.
+template <class F, class... Args>
+auto everywhere(WorkerId id, const F& f, const Args&... args) {
+    return fetch_from(id, f, args...);
+}
+
+} // namespace dshm

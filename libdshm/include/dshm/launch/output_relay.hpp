@@ -1,0 +1,72 @@
+// Workers' output: read from their pipes, shown line by line under the worker's name.
+//
+//       From worker 3:<tab>the line
+//
+// Standard output and standard error are kept apart. Lines are never split or mixed; one without an end is shown when its task
+// has ended, with an end of its own. What cannot be written yet, because the reader of our output is slow, is kept: the
+// launcher never blocks on it. Output to a closed pipe is dropped, and the caller is told once.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "dshm/os/mapping.hpp"
+
+namespace dshm::launch {
+
+// One of the launcher's own two streams.
+class OutputSink {
+public:
+    explicit OutputSink(int file) : file_(file) {}
+
+    void add(std::string_view text);
+    // Writes what fits without blocking.
+    void flush();
+    // Writes everything, waiting for the reader at most `milliseconds` in all.
+    void flush_all(int milliseconds);
+
+    int file() const { return file_; }
+    bool pending() const { return !pending_.empty(); }
+    bool closed() const { return closed_; }
+    // Total bytes added and written: output added up to a mark is shown once written() has reached it.
+    std::size_t added() const { return added_; }
+    std::size_t written() const { return added_ - pending_.size(); }
+
+private:
+    bool write_some();
+
+    int file_;
+    std::string pending_;
+    std::size_t added_ = 0;
+    bool closed_ = false;
+};
+
+// One worker's stream into a sink.
+class LineRelay {
+public:
+    LineRelay(os::Fd pipe, OutputSink& sink, std::string prefix)
+        : pipe_(std::move(pipe)), sink_(&sink), prefix_(std::move(prefix)) {}
+
+    // Reads what is there and shows whole lines. Closes the pipe once nobody can write to it any more.
+    void read_available();
+    // Shows a line that has no end yet.
+    void end_line();
+
+    // -1 once closed.
+    int file() const { return pipe_.get(); }
+    OutputSink& sink() const { return *sink_; }
+    // The last bytes that came, for an error message.
+    const std::string& tail() const { return tail_; }
+
+private:
+    void take(std::string_view text);
+
+    os::Fd pipe_;
+    OutputSink* sink_;
+    std::string prefix_;
+    std::string line_;
+    std::string tail_;
+};
+
+} // namespace dshm::launch

@@ -1,0 +1,57 @@
+// What the master asks of the launcher, and what it answers: framed messages over a socket pair.
+//
+// A frame is a size of 8 bytes and that many bytes of payload, written by the codec. The two are one program, forked
+// from each other, so there is no version to check.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dshm::launch {
+
+// How new workers are to be: plain data, the same for all of one request.
+struct WorkerSettings {
+    std::vector<std::string> environment; // NAME=value, the whole of it
+    std::string directory;
+    std::vector<std::vector<int>> processors; // of each worker in turn; none: as inherited
+    bool threaded_blas = false;
+    std::uint64_t memory_limit = 0;      // bytes of address space beyond the segment; 0: none
+    std::uint64_t timeout_milliseconds = 60'000;
+};
+
+struct AddWorkers {
+    int count = 0;
+    WorkerSettings settings;
+};
+
+// Ask workers to end. The launcher insists after the grace periods in launcher.cpp.
+struct RemoveWorkers {
+    std::vector<int> ids;
+};
+
+struct Stop {
+    std::uint64_t grace_milliseconds = 0;
+};
+
+// Exactly one of the three is set.
+struct Request {
+    std::optional<AddWorkers> add;
+    std::optional<RemoveWorkers> remove;
+    std::optional<Stop> stop;
+};
+
+// The answer to AddWorkers: ids, or why there are none. Nothing else is answered.
+struct Reply {
+    std::vector<int> ids;
+    std::string error;
+};
+
+void send_request(int socket, const Request& request);
+void send_reply(int socket, const Reply& reply);
+// Blocks. Nothing when the other side is gone.
+std::optional<Request> receive_request(int socket);
+std::optional<Reply> receive_reply(int socket);
+
+} // namespace dshm::launch

@@ -1,0 +1,30 @@
+// What the launcher knows of a worker that has been forked and not yet buried.
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+#include "dshm/launch/output_relay.hpp"
+#include "dshm/os/clock.hpp"
+#include "dshm/os/mapping.hpp"
+#include "dshm/runtime/process_table.hpp"
+
+namespace dshm::launch {
+
+struct WorkerRecord {
+    WorkerId id = 0;
+    shm::Owner owner;
+    pid_t os_pid = 0;
+    os::Fd pidfd;
+    std::unique_ptr<LineRelay> output;
+    std::unique_ptr<LineRelay> errors;
+    bool asked_to_exit = false;
+    int insisted = 0; // signals sent since: 0, then SIGTERM, then SIGKILL
+    os::Clock::time_point insist_at{};
+    // Output that a task waits for: shown up to here in both sinks.
+    std::uint64_t fence = 0;
+    std::size_t fence_output = 0;
+    std::size_t fence_errors = 0;
+};
+
+} // namespace dshm::launch

@@ -1,0 +1,75 @@
+// From a callable and arguments to a task that is ready to be sent.
+//
+// Two passes over the values: one counts, one writes straight into the record or a heap block. Nothing is sent until all is
+// written, so a copy constructor or serialise function that throws leaves nothing behind.
+#pragma once
+
+#include <atomic>
+#include <optional>
+
+#include "dshm/runtime/operation.hpp"
+#include "dshm/runtime/process.hpp"
+#include "dshm/ship/function_id.hpp"
+
+namespace dshm::runtime {
+
+// A reserved record with its payload under construction; gives everything back unless it was sent.
+class OutgoingTask {
+public:
+    // Waits while the table is full. `target` is empty for a task that anyone may run.
+    OutgoingTask(Process& process, std::optional<shm::Owner> target, bool held);
+    ~OutgoingTask();
+    OutgoingTask(const OutgoingTask&) = delete;
+    OutgoingTask& operator=(const OutgoingTask&) = delete;
+
+    // Room for the payload of a call to `function`.
+    std::byte* begin(std::uint64_t function, const ship::Footprint& need);
+    // Publishes the task and puts it where it will be found. Throws ProcessExitedException, with nothing sent, if the target has
+    // ended.
+    TaskRef send(std::size_t written, const ship::HandleList& handles);
+
+private:
+    Process* process_;
+    std::optional<shm::Owner> target_;
+    bool held_;
+    TaskRef task_;
+    std::optional<PayloadRoom> room_;
+    bool sent_ = false;
+};
+
+// A static object's function identity, looked up once in each session.
+std::uint64_t function_of(const Operation& operation, std::atomic<std::uint64_t>& session,
+                          std::atomic<std::uint64_t>& cached);
+
+template <class F, class... Args>
+std::uint64_t function_for_call() {
+    static constinit std::atomic<std::uint64_t> session{0};
+    static constinit std::atomic<std::uint64_t> cached{0};
+    return function_of(operation_of<F, Args...>, session, cached);
+}
+
+// Sends f(args...) as a task; `held` says whether the caller will keep a future of it.
+template <class F, class... Args>
+TaskRef send_call(Process& process, std::optional<shm::Owner> target, bool held, const F& function,
+                  const Args&... args) {
+    ship::Sizer sizer;
+    ship::write_closure(sizer, function);
+    ship::encode(sizer, args...);
+    OutgoingTask task(process, target, held);
+    const ship::Footprint need = sizer.footprint();
+    ship::Writer writer(task.begin(function_for_call<F, ship::WireType<Args>...>(), need), need.size);
+    ship::HandleList handles;
+    writer.list_handles(&handles);
+    ship::write_closure(writer, function);
+    ship::encode(writer, args...);
+    return task.send(writer.written(), handles);
+}
+
+// A record that no task will end, but a put; the caller holds its first handle.
+TaskRef send_open(Process& process);
+
+// The member with this id. Throws ProcessExitedException for one that has ended, std::invalid_argument for one that has never
+// been.
+shm::Owner owner_of(Process& process, int worker);
+
+} // namespace dshm::runtime

@@ -1,0 +1,27 @@
+// Failed tasks: how a failure is written into a record and how it is thrown at who asks.
+#pragma once
+
+#include <exception>
+#include <string>
+
+#include "dshm/runtime/holdings.hpp"
+#include "dshm/runtime/process_table.hpp"
+
+namespace dshm::runtime {
+
+// Writes an exception as the task's result. Never fails: what does not fit is shortened.
+void write_failure(TaskTable& tasks, TaskRef task, std::exception_ptr error, WorkerId worker) noexcept;
+
+// Writes that the process which should have run the task has ended. Allocates nothing: the launcher calls it.
+void write_exit(TaskTable& tasks, TaskRef task, const ExitNote& note) noexcept;
+
+// The exception that a failed result stands for.
+std::exception_ptr failure_of(const ResultView& result);
+
+// "killed by SIGKILL", "exit code 3", "was removed by rmprocs".
+std::string exit_reason(const Obituary& obituary);
+
+// The exception for a worker that is not there any more; std::invalid_argument for one that never was.
+std::exception_ptr missing_worker(const ProcessTable& processes, WorkerId id);
+
+} // namespace dshm::runtime

@@ -1,0 +1,123 @@
+// What this process holds: handles of tasks, results that had to leave the table, and objects pinned for others.
+//
+// *Handles* are counted here, privately; the segment knows only one bit, `held`, of the origin. The last handle gives the
+// record back if the task has ended, and clears the bit otherwise, so that whoever ends the task gives it back.
+//
+// *Moved results*: when the table runs full, results that are held but not looked at leave it for ordinary memory. So a program
+// may hold any number of finished futures.
+//
+// *Pins*: a handle inside a payload that is under way belongs to no process. The process that wrote the payload holds the object
+// until the task has ended (arguments) or its record is free (results), noticed lazily: at the next pin, wait or drop. If that
+// process dies, the launcher takes the pins over before it clears the dead one's bits (recovery.hpp).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "dshm/base/local_lock.hpp"
+#include "dshm/runtime/task_table.hpp"
+#include "dshm/ship/shipping.hpp"
+#include "dshm/shm/object_table.hpp"
+
+namespace dshm::runtime {
+
+// A finished task's result, wherever it lies.
+struct ResultView {
+    TaskPhase phase;
+    ResultForm form;
+    std::span<const std::byte> bytes;
+};
+
+class Holdings {
+public:
+    Holdings(TaskTable& tasks, shm::ObjectTable& objects);
+
+    // The first handle of a task that this process has reserved; its control word already says `held`.
+    void adopt(TaskRef task) {
+        const std::lock_guard guard(lock_);
+        ++counts_[task.index];
+    }
+    void add(TaskRef task);
+    // Gives a handle back. A failure that nobody has looked at is printed with the last one.
+    void drop(TaskRef task);
+    // Somebody has looked at how the task ended, or will not.
+    void observe(TaskRef task);
+
+    // Calls f(ResultView) for a task that has ended and is held here, and marks it as looked at. With several threads f reads a
+    // copy, because another thread may make room meanwhile.
+    template <class F>
+    decltype(auto) read(TaskRef task, F&& f) {
+        observe(task);
+        if (__libc_single_threaded)
+            return f(view_of(task));
+        std::vector<std::byte> copy;
+        ResultView view{};
+        {
+            const std::lock_guard guard(lock_);
+            view = view_of(task);
+            copy.assign(view.bytes.begin(), view.bytes.end());
+        }
+        view.bytes = copy;
+        return f(static_cast<const ResultView&>(view));
+    }
+
+    // Moves the results of ended tasks out of the table. Gives how many records that freed.
+    std::size_t make_room();
+
+    enum class PinUntil { ended, freed };
+    void pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUntil until);
+    // Lets go of what need not be pinned any more. O(pins).
+    void release_pins();
+    bool pins_anything() const { return !pins_.empty(); }
+
+private:
+    struct Moved {
+        std::unique_ptr<std::byte[]> bytes;
+        std::size_t size = 0;
+        TaskPhase phase{};
+        ResultForm form{};
+        bool observed = false;
+        std::uint32_t count = 0;
+    };
+    struct Pin {
+        TaskRef task;
+        PinUntil until;
+        std::vector<ship::HandleRef> handles;
+    };
+    struct Freed {
+        void operator()(std::uint32_t* counts) const { std::free(counts); }
+    };
+
+    static constexpr std::uint32_t observed_bit = 1u << 31;
+    static constexpr std::uint64_t key(TaskRef task) {
+        return std::uint64_t{task.generation} << 32 | task.index;
+    }
+    bool in_table(TaskRef task) const { return tasks_->state(task).generation == task.generation; }
+    ResultView view_of(TaskRef task);
+    void drop_moved(TaskRef task);
+    void drop_last(TaskRef task, bool observed);
+    void free_ended(TaskRef task, bool observed);
+    bool move_out(std::uint32_t index);
+    bool still_needed(const Pin& pin) const;
+    void release(const Pin& pin);
+
+    TaskTable* tasks_;
+    shm::ObjectTable* objects_;
+    std::unique_ptr<std::uint32_t[], Freed> counts_; // handles by record; pages are touched as records are used
+    base::LocalLock lock_; // guards counts_ and moved_
+    std::unordered_map<std::uint64_t, Moved> moved_;
+    std::mutex pins_lock_;
+    std::vector<Pin> pins_;
+    std::size_t pins_sweep_at_ = 16;
+};
+
+// Prints a failure that nobody will fetch, once, to standard error.
+void report_failure(const ResultView& result);
+
+} // namespace dshm::runtime

@@ -1,0 +1,86 @@
+// This process's part in a session: everything private that works on the segment, in one place.
+//
+// One object in each process while a session lives. The API's functions get it by `current()`.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "dshm/runtime/counters.hpp"
+#include "dshm/runtime/holdings.hpp"
+#include "dshm/runtime/process_table.hpp"
+#include "dshm/runtime/scheduler.hpp"
+#include "dshm/runtime/task_table.hpp"
+#include "dshm/ship/module_table.hpp"
+#include "dshm/shm/heap.hpp"
+#include "dshm/shm/object_table.hpp"
+#include "dshm/shm/segment.hpp"
+
+namespace dshm::runtime {
+
+class Process {
+public:
+    // `session_alive` is asked before each sleep ends in another one: false means that waits must throw.
+    Process(shm::Segment& segment, shm::Owner me, WorkerId id,
+            std::function<bool()> session_alive = nullptr);
+    ~Process();
+    Process(const Process&) = delete;
+    Process& operator=(const Process&) = delete;
+
+    shm::Segment& segment() const { return *segment_; }
+    shm::Header& header() const { return segment_->header(); }
+    shm::Owner me() const { return me_; }
+    WorkerId id() const { return id_; }
+    bool is_master() const { return me_.slot == shm::master_slot; }
+    ProcessArea& area() const { return *area_; }
+
+    ProcessTable& processes() { return processes_; }
+    shm::Heap& heap() { return heap_; }
+    shm::ObjectTable& objects() { return objects_; }
+    TaskTable& tasks() { return tasks_; }
+    Holdings& holdings() { return holdings_; }
+    Scheduler& scheduler() { return scheduler_; }
+    CounterRow& counters() { return counters_; }
+
+    // Locks, looks, unlocks: a copy of the members, or one of them.
+    std::vector<Membership::Member> members();
+    std::optional<Membership::Member> find_member(WorkerId id);
+    std::size_t worker_count();
+
+    // Throws std::runtime_error when the launcher has gone, and with it the session.
+    void check_session() const;
+
+    // Called in a worker before a task's result is shown: makes sure that its output is shown first.
+    std::function<void()> show_output = [] {};
+
+private:
+    shm::Segment* segment_;
+    shm::Owner me_;
+    WorkerId id_;
+    std::function<bool()> session_alive_;
+    ProcessTable processes_;
+    ProcessArea* area_;
+    shm::Heap heap_;
+    shm::ObjectTable objects_;
+    ship::ModuleRegistry modules_;
+    TaskTable tasks_;
+    Holdings holdings_;
+    CounterRow counters_;
+    Scheduler scheduler_;
+    std::mutex membership_lock_;
+    Membership membership_;
+    std::atomic<std::size_t> worker_count_{0};
+    std::atomic<std::uint64_t> worker_count_epoch_{~std::uint64_t{0}};
+};
+
+// The process's part in the live session. Throws std::logic_error that says how to make one.
+Process& current();
+// The same, or null.
+Process* current_or_null() noexcept;
+// Counts the sessions of this process, from 1: what was looked up in one is not valid in the next.
+std::uint64_t current_session() noexcept;
+
+} // namespace dshm::runtime

@@ -1,0 +1,166 @@
+// The processes of a session: one area each in the segment.
+//
+// A row's state word names the life in the slot: phase, incarnation and worker id in one. The launcher alone begins and ends
+// lives; a worker moves its own from starting to running and to exiting. Ids are never used again, slots are. What is
+// left of a worker when its slot is taken by another is its obituary.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "dshm/base/bits.hpp"
+#include "dshm/queue/index_ring.hpp"
+#include "dshm/shm/segment.hpp"
+#include "dshm/sync/doorbell.hpp"
+
+namespace dshm {
+
+using WorkerId = int;
+enum class WorkerState { starting, running, stopped, exiting, exited };
+
+} // namespace dshm
+
+namespace dshm::runtime {
+
+enum class LifePhase : std::uint8_t { none = 0, starting, running, exiting, dead };
+
+// 64 bits: phase in 0..7, incarnation in 8..23, worker id in 32..63.
+struct Life {
+    LifePhase phase = LifePhase::none;
+    std::uint16_t incarnation = 0;
+    WorkerId id = 0;
+
+    constexpr std::uint64_t bits() const {
+        return std::uint64_t(phase) | std::uint64_t{incarnation} << 8 |
+               std::uint64_t(static_cast<std::uint32_t>(id)) << 32;
+    }
+    static constexpr Life from_bits(std::uint64_t bits) {
+        return {static_cast<LifePhase>(bits & 0xff), static_cast<std::uint16_t>(bits >> 8),
+                static_cast<WorkerId>(bits >> 32)};
+    }
+    // Takes part in the session: tasks may be sent to it.
+    constexpr bool active() const { return phase == LifePhase::running; }
+    friend constexpr bool operator==(const Life&, const Life&) = default;
+};
+
+enum class Count : unsigned { spawned, done, failed, bytes_sent, bytes_returned, stolen, parked, number };
+
+// One process's area. Lines are written by one process each, as named on the right.
+//
+//   0     | life | os pid | exit asked |                     launcher (life also the worker itself)
+//   128   | bell |                                           everybody who rings
+//   256   | counters, 8 bytes each |                         the process
+//   384   | output asked | current function | current task | the process
+//   512   | output shown | output busy |                     launcher
+//   640   | inbox: work for this process alone |
+//   33792 | ready: work for anyone, put by this process |
+struct ProcessArea {
+    shm::Word64 life;
+    shm::Word32 os_pid;
+    shm::Word32 exit_asked;
+
+    alignas(base::cache_line) waiting::Doorbell bell;
+
+    alignas(base::cache_line) std::array<shm::Word64, static_cast<unsigned>(Count::number)> counts;
+
+    alignas(base::cache_line) shm::Word64 output_asked;
+    shm::Word64 current_function;
+
+    alignas(base::cache_line) shm::Word64 output_shown;
+    shm::Word64 output_busy; // the launcher has, or may have, output of this process that is not shown yet
+
+    alignas(base::cache_line) queue::IndexRing<4096> inbox;
+    queue::IndexRing<8192> ready;
+};
+
+static_assert(sizeof(ProcessArea) <= shm::process_area_size, "an area fits its stride");
+static_assert(offsetof(ProcessArea, bell) == 128 && offsetof(ProcessArea, counts) == 256 &&
+                  offsetof(ProcessArea, output_asked) == 384 &&
+                  offsetof(ProcessArea, output_shown) == 512 &&
+                  offsetof(ProcessArea, inbox) == 640 && offsetof(ProcessArea, ready) == 33'792,
+              "the diagram above");
+
+// What is known of a worker that has ended. Written by the launcher, key last; read by anybody.
+//
+//   0     8             12   16        24           32         40
+//   | key | wait status | pid| function | tasks done | flags    |
+struct Obituary {
+    shm::Word64 key; // worker id, or 0
+    std::int32_t wait_status;
+    std::int32_t os_pid;
+    std::uint64_t function; // the task that ran, or 0
+    std::uint64_t tasks_done;
+    std::uint32_t asked_to_exit;
+    std::uint32_t reserved_[7];
+};
+static_assert(sizeof(Obituary) == 64, "a line each");
+
+inline constexpr std::size_t obituary_slots = shm::obituary_region_size / sizeof(Obituary);
+
+class ProcessTable {
+public:
+    explicit ProcessTable(const shm::Segment& segment) : segment_(&segment) {}
+
+    ProcessArea& area(unsigned slot) const {
+        return *segment_->at<ProcessArea>(segment_->geometry().processes +
+                                          slot * shm::process_area_size);
+    }
+    Life life(unsigned slot) const {
+        // acquire, edge `life`: pairs with the launcher's and the worker's stores.
+        return Life::from_bits(area(slot).life.load(std::memory_order_acquire));
+    }
+    void set_life(unsigned slot, Life life) const {
+        area(slot).life.store(life.bits(), std::memory_order_release); // edge `life`
+    }
+    bool alive(shm::Owner owner) const {
+        const Life now = life(owner.slot);
+        return now.incarnation == owner.incarnation && now.phase != LifePhase::none &&
+               now.phase != LifePhase::dead;
+    }
+
+    // Gives the area its pages. Throws SharedMemoryExhausted.
+    void back_area(unsigned slot) const {
+        segment_->backing().ensure(segment_->geometry().processes + slot * shm::process_area_size,
+                                   shm::process_area_size);
+    }
+
+    Obituary& obituary(WorkerId id) const {
+        return segment_->at<Obituary>(segment_->geometry().obituaries)[static_cast<std::size_t>(id) %
+                                                                       obituary_slots];
+    }
+
+    // Tells every process that lives have begun or ended.
+    void announce_change() const {
+        segment_->header().membership_epoch.fetch_add(1, std::memory_order_acq_rel);
+    }
+    void ring_everybody() const;
+
+private:
+    const shm::Segment* segment_;
+};
+
+// Who is there: a private copy of the table's ids, renewed when the epoch has moved. Not thread-safe; its owner locks.
+class Membership {
+public:
+    struct Member {
+        WorkerId id;
+        shm::Owner owner;
+    };
+
+    explicit Membership(const shm::Segment& segment) : segment_(&segment), table_(segment) {}
+
+    // Running processes in ascending order of ids, the master first, the launcher not among them.
+    const std::vector<Member>& members();
+    const Member* find(WorkerId id);
+
+private:
+    const shm::Segment* segment_;
+    ProcessTable table_;
+    std::uint64_t epoch_ = ~std::uint64_t{0};
+    std::vector<Member> members_;
+};
+
+} // namespace dshm::runtime

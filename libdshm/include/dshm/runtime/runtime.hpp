@@ -1,0 +1,20 @@
+// Layer runtime: processes, tasks, scheduling and recovery.
+//
+// Knows base, os, shm, sync, queue and ship. This is where the words of the segment become a session: rows of processes, records
+// of tasks, and what each process does with them. Recovery, which puts right what a dead process left, is run by the launcher alone.
+#pragma once
+
+#include "dshm/runtime/call.hpp"
+#include "dshm/runtime/counters.hpp"
+#include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/holdings.hpp"
+#include "dshm/runtime/operation.hpp"
+#include "dshm/runtime/payload.hpp"
+#include "dshm/runtime/process.hpp"
+#include "dshm/runtime/process_table.hpp"
+#include "dshm/runtime/recovery.hpp"
+#include "dshm/runtime/scheduler.hpp"
+#include "dshm/runtime/sync_scope.hpp"
+#include "dshm/runtime/task_record.hpp"
+#include "dshm/runtime/task_table.hpp"
+#include "dshm/runtime/task_wait.hpp"

@@ -1,0 +1,111 @@
+// A task: the call, and then its result, in one record of 256 bytes.
+//
+// The state word is the truth about the task; rings only say where tasks may be found.
+//
+//   free → filling(p) → queued → running(p) → done | failed → filling(p) → free, generation + 1
+//                 └──→ open ──────↗               (a Future that somebody will put)
+//
+// Each arrow is one atomic write that names its author; only the author of filling and running may make the next step, unless it is
+// dead: then the launcher does.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "dshm/base/bits.hpp"
+#include "dshm/shm/identity.hpp"
+#include "dshm/shm/layout.hpp"
+
+namespace dshm::runtime {
+
+enum class TaskPhase : std::uint8_t { free = 0, filling, queued, running, open, done, failed };
+
+constexpr bool is_finished(TaskPhase phase) {
+    return phase == TaskPhase::done || phase == TaskPhase::failed;
+}
+
+// 64 bits: phase in 0..3, owner in 4..27, attempt in 28..31, generation in 32..63.
+struct TaskState {
+    TaskPhase phase = TaskPhase::free;
+    shm::Owner owner{}; // while filling or running, and who ended it afterwards
+    std::uint8_t attempt = 0;
+    std::uint32_t generation = 0;
+
+    constexpr std::uint64_t bits() const {
+        return std::uint64_t(phase) | std::uint64_t{owner.bits()} << 4 |
+               std::uint64_t{attempt} << 28 | std::uint64_t{generation} << 32;
+    }
+    static constexpr TaskState from_bits(std::uint64_t bits) {
+        return {static_cast<TaskPhase>(bits & 0xf), shm::Owner::from_bits((bits >> 4) & 0xff'ffff),
+                static_cast<std::uint8_t>((bits >> 28) & 0xf), static_cast<std::uint32_t>(bits >> 32)};
+    }
+    friend constexpr bool operator==(const TaskState&, const TaskState&) = default;
+};
+
+// Who spawned the task, who alone may run it, and a few bits that change while it lives.
+//
+//   63        56 55      48 47         24 23         0
+//   |          | bits     | target      | origin      |
+namespace control {
+using Origin = base::Field<0, 24>;
+using Target = base::Field<24, 24>; // 0: anyone
+inline constexpr std::uint64_t held = std::uint64_t{1} << 48;           // the origin holds a future of it
+inline constexpr std::uint64_t origin_waits = std::uint64_t{1} << 49;   // the origin sleeps for it
+inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;         // the masks below count too
+inline constexpr std::uint64_t report_failure = std::uint64_t{1} << 51; // nobody will fetch it: print a failure
+} // namespace control
+
+// How the payload is to be read.
+enum class PayloadForm : std::uint8_t {
+    inline_bytes, // in the record
+    block,        // in a heap block, whose offset is the record's first payload word
+};
+
+enum class ResultForm : std::uint8_t {
+    value,
+    exception, // an encoded ship::ExceptionRecord
+    exited,    // an ExitNote: the process that ran it is gone
+};
+
+inline constexpr std::size_t inline_payload_size = 160;
+
+//   0       8         16         24     28       29       30        32              192       224       256
+//   | state | control | function | size | form   | result | handles | payload (160) | holders | waiters |
+//
+// The first line (64 bytes) is all that a small task touches. Holders and waiters serve futures that were sent on to other
+// processes; while control::shared is not set, the origin is the only holder.
+struct TaskRecord {
+    shm::Word64 state;
+    shm::Word64 control;
+    std::uint64_t function; // ship::FunctionId bits
+    std::uint32_t size;     // bytes of payload: arguments until the task has run, then its result
+    PayloadForm form;
+    ResultForm result;
+    std::uint16_t handles; // HandleRefs at the end of the payload
+    alignas(8) std::array<std::byte, inline_payload_size> payload;
+    shm::ProcessMask holders;
+    shm::ProcessMask waiters;
+};
+
+static_assert(sizeof(TaskRecord) == shm::task_record_size, "four lines");
+static_assert(offsetof(TaskRecord, payload) == 32, "payload is 32-byte aligned in the record");
+static_assert(offsetof(TaskRecord, holders) == 192, "masks lie on a line of their own");
+
+// Names one use of a record. 8 bytes; what a Future holds.
+struct TaskRef {
+    std::uint32_t index = 0;
+    std::uint32_t generation = 0;
+    friend constexpr bool operator==(const TaskRef&, const TaskRef&) = default;
+};
+
+// The payload of a task whose process has ended.
+struct ExitNote {
+    std::int32_t worker;
+    std::int32_t wait_status;
+    std::int32_t os_pid;
+    std::uint32_t started;  // 1: the task was running, 0: it was waiting for that process
+    std::uint64_t function; // the task's function
+};
+
+} // namespace dshm::runtime

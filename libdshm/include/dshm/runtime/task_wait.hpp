@@ -1,0 +1,36 @@
+// Waiting for tasks.
+#pragma once
+
+#include "dshm/os/clock.hpp"
+#include "dshm/runtime/process.hpp"
+
+namespace dshm::runtime {
+
+class TaskWait final : public WaitFor {
+public:
+    TaskWait(Process& process, TaskRef task) : process_(&process), task_(task) {}
+
+    bool ready() override { return process_->tasks().ended(task_); }
+    void about_to_sleep() override {
+        // seq_cst, edge `park`: either the finisher sees the bit, or the second look sees the task ended. A record that serves
+        // another task by now gets a bit that costs it one needless ring.
+        process_->tasks().record(task_).control.fetch_or(control::origin_waits,
+                                                         std::memory_order_seq_cst);
+    }
+
+private:
+    Process* process_;
+    TaskRef task_;
+};
+
+inline void wait_for_task(Process& process, TaskRef task) {
+    TaskWait wait(process, task);
+    process.scheduler().wait(wait);
+}
+
+inline bool wait_for_task(Process& process, TaskRef task, os::Clock::time_point deadline) {
+    TaskWait wait(process, task);
+    return process.scheduler().wait_until(wait, deadline);
+}
+
+} // namespace dshm::runtime

@@ -1,0 +1,87 @@
+#include "dshm/launch/link.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <iostream>
+#include <stdexcept>
+#include <system_error>
+
+#include "dshm/launch/launcher.hpp"
+#include "dshm/os/process.hpp"
+
+namespace dshm::launch {
+
+namespace {
+
+constexpr const char* launcher_gone =
+    "dshm: the session has ended, because its launcher process is gone; a new Session may be started";
+
+// What lies in buffers would otherwise be written once by each process.
+void flush_own_output() {
+    std::cout.flush();
+    std::clog.flush();
+    std::fflush(nullptr);
+}
+
+} // namespace
+
+Link::Link(shm::Segment& segment, bool tag_output) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        throw std::system_error(errno, std::generic_category(), "dshm: cannot make a socket pair");
+    socket_ = os::Fd(ends[0]);
+    os::Fd theirs(ends[1]);
+    flush_own_output();
+    const pid_t master = getpid();
+    process_ = fork();
+    if (process_ < 0)
+        throw std::system_error(errno, std::generic_category(), "dshm: cannot fork the launcher");
+    if (process_ == 0)
+        run_launcher({&segment, master, std::move(theirs), tag_output});
+    pidfd_ = os::open_pidfd(process_);
+}
+
+Link::~Link() { stop(std::chrono::milliseconds(0)); }
+
+bool Link::alive() const noexcept { return process_ != 0 && !os::has_ended(pidfd_); }
+
+std::vector<int> Link::add(const AddWorkers& request) {
+    const std::lock_guard guard(lock_);
+    if (!alive())
+        throw std::runtime_error(launcher_gone);
+    send_request(socket_.get(), {request, std::nullopt, std::nullopt});
+    const auto reply = receive_reply(socket_.get());
+    if (!reply)
+        throw std::runtime_error(launcher_gone);
+    if (!reply->error.empty())
+        throw std::runtime_error("dshm: cannot start workers: " + reply->error);
+    return reply->ids;
+}
+
+void Link::remove(const std::vector<int>& ids) {
+    const std::lock_guard guard(lock_);
+    send_request(socket_.get(), {std::nullopt, RemoveWorkers{ids}, std::nullopt});
+}
+
+void Link::stop(std::chrono::milliseconds grace) noexcept {
+    if (process_ == 0)
+        return;
+    try {
+        if (alive())
+            send_request(socket_.get(), {std::nullopt, std::nullopt,
+                                         Stop{static_cast<std::uint64_t>(grace.count())}});
+    } catch (const std::exception&) {
+        // It ended at this very moment: so much the better.
+    }
+    socket_.reset();
+    while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    process_ = 0;
+}
+
+} // namespace dshm::launch

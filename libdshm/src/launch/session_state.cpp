@@ -1,0 +1,52 @@
+#include "dshm/launch/session_state.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+
+namespace dshm::launch {
+
+namespace {
+
+// Julia's patience with workers that are busy when the program ends.
+constexpr std::chrono::milliseconds patience_at_end = std::chrono::seconds(5);
+
+SessionState* live_state = nullptr;
+
+void back_first_areas(const shm::Segment& segment) {
+    const runtime::ProcessTable table(segment);
+    table.back_area(shm::master_slot);
+    table.back_area(shm::launcher_slot);
+    table.set_life(shm::launcher_slot, {runtime::LifePhase::starting, 1, 0});
+    table.set_life(shm::master_slot, {runtime::LifePhase::running, 1, 1});
+    table.area(shm::master_slot).os_pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed); // relaxed: before anybody else is there
+}
+
+} // namespace
+
+SessionState* current_session_state() noexcept {
+    return live_state != nullptr && live_state->owner == getpid() ? live_state : nullptr;
+}
+
+SessionState::SessionState(const shm::SegmentOptions& options, bool tag_output)
+    : segment(shm::Segment::create(options)), owner(getpid()) {
+    try {
+        back_first_areas(segment);
+        link.emplace(segment, tag_output);
+    } catch (...) {
+        segment.unlink();
+        throw;
+    }
+    segment.mapping().keep_out_of_children();
+    process.emplace(segment, shm::Owner{shm::master_slot, 1}, 1, [this] { return link->alive(); });
+    live_state = this;
+}
+
+SessionState::~SessionState() {
+    live_state = nullptr;
+    link->stop(patience_at_end);
+    process.reset();
+    segment.unlink(); // done by the launcher, unless that was killed
+}
+
+} // namespace dshm::launch

@@ -1,0 +1,116 @@
+#include "dshm/runtime/call.hpp"
+
+#include "dshm/runtime/failure.hpp"
+
+namespace dshm::runtime {
+
+namespace {
+
+// Some record in use by this process has been freed, or can be.
+class TableRoom final : public WaitFor {
+public:
+    explicit TableRoom(Process& process) : process_(&process) {}
+    bool ready() override {
+        if (!task_)
+            task_ = process_->tasks().reserve();
+        return task_.has_value();
+    }
+    TaskRef task() const { return *task_; }
+
+private:
+    Process* process_;
+    std::optional<TaskRef> task_;
+};
+
+TaskRef reserve(Process& process) {
+    if (auto task = process.tasks().reserve())
+        return *task;
+    process.holdings().make_room();
+    TableRoom room(process);
+    process.scheduler().wait(room);
+    return room.task();
+}
+
+} // namespace
+
+OutgoingTask::OutgoingTask(Process& process, std::optional<shm::Owner> target, bool held)
+    : process_(&process), target_(target), held_(held), task_(reserve(process)) {
+    TaskRecord& record = process.tasks().record(task_);
+    record.form = PayloadForm::inline_bytes;
+    record.handles = 0;
+    const std::uint64_t word = control::Origin::put(process.me().bits()) |
+                               control::Target::put(target ? target->bits() : 0) |
+                               (held ? control::held : 0);
+    // relaxed: published with the task (edge `task-queued`).
+    record.control.store(word, std::memory_order_relaxed);
+}
+
+OutgoingTask::~OutgoingTask() {
+    if (!sent_)
+        process_->tasks().abandon(task_);
+}
+
+std::byte* OutgoingTask::begin(std::uint64_t function, const ship::Footprint& need) {
+    process_->tasks().record(task_).function = function;
+    room_.emplace(process_->tasks(), task_, shm::Tag::argument(task_.index, task_.generation), need);
+    return room_->data();
+}
+
+TaskRef OutgoingTask::send(std::size_t written, const ship::HandleList& handles) {
+    room_->close(written, handles);
+    if (target_ && !process_->processes().alive(*target_))
+        std::rethrow_exception(missing_worker(process_->processes(),
+                                              process_->processes().life(target_->slot).id));
+    if (!handles.empty())
+        process_->holdings().pin(task_, handles.view(), Holdings::PinUntil::ended);
+    process_->counters().add(Count::spawned);
+    if (!target_ || *target_ != process_->me())
+        process_->counters().add(Count::bytes_sent, process_->tasks().record(task_).size);
+    if (held_)
+        process_->holdings().adopt(task_);
+    sent_ = true;
+    process_->tasks().publish(task_);
+    if (target_)
+        process_->scheduler().send_to(*target_, task_);
+    else
+        process_->scheduler().offer(task_);
+    return task_;
+}
+
+TaskRef send_open(Process& process) {
+    const TaskRef task = reserve(process);
+    TaskRecord& record = process.tasks().record(task);
+    record.form = PayloadForm::inline_bytes;
+    record.size = 0;
+    record.handles = 0;
+    record.function = 0;
+    // relaxed: published with the record (edge `task-queued`).
+    record.control.store(control::Origin::put(process.me().bits()) | control::held,
+                         std::memory_order_relaxed);
+    process.holdings().adopt(task);
+    process.tasks().publish_open(task);
+    return task;
+}
+
+std::uint64_t function_of(const Operation& operation, std::atomic<std::uint64_t>& session,
+                          std::atomic<std::uint64_t>& cached) {
+    const std::uint64_t now = current_session();
+    // acquire: the cached identity was stored before the session's number.
+    if (session.load(std::memory_order_acquire) == now)
+        return cached.load(std::memory_order_relaxed); // relaxed: ordered by the load above
+    const std::uint64_t bits = ship::function_id_of(&operation).bits;
+    cached.store(bits, std::memory_order_relaxed); // relaxed: published by the next store
+    session.store(now, std::memory_order_release);
+    return bits;
+}
+
+shm::Owner owner_of(Process& process, int worker) {
+    if (worker == process.id())
+        return process.me();
+    const auto member = process.find_member(worker);
+    if (!member)
+        std::rethrow_exception(missing_worker(process.processes(), worker));
+    return member->owner;
+}
+
+} // namespace dshm::runtime

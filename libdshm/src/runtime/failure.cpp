@@ -1,0 +1,122 @@
+#include "dshm/runtime/failure.hpp"
+
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstring>
+#include <stdexcept>
+
+#include "dshm/os/process.hpp"
+#include "dshm/runtime/operation.hpp"
+#include "dshm/runtime/payload.hpp"
+#include "dshm/ship/exception_record.hpp"
+
+namespace dshm::runtime {
+
+namespace {
+
+void write_record(TaskTable& tasks, TaskRef task, const ship::ExceptionRecord& error) {
+    const ship::Footprint need = ship::footprint(error);
+    PayloadRoom room(tasks, task, shm::Tag::result(task.index, task.generation), need);
+    ship::Writer writer(room.data(), need.size);
+    ship::encode(writer, error);
+    room.close(writer.written(), {});
+}
+
+// Type and the beginning of the message: fits into a record, so it needs no memory of the segment.
+ship::ExceptionRecord shortened(const ship::ExceptionRecord& full) {
+    ship::ExceptionRecord brief;
+    brief.kind = full.kind;
+    brief.message = full.message.substr(0, 32);
+    brief.hops = full.hops;
+    brief.hops.resize(std::min<std::size_t>(brief.hops.size(), 1));
+    return brief;
+}
+
+std::string describe_exit(int wait_status, bool asked) {
+    const bool clean = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+    if (asked && clean)
+        return "it was removed by rmprocs";
+    return "it ended: " + os::describe_wait_status(wait_status);
+}
+
+} // namespace
+
+void write_failure(TaskTable& tasks, TaskRef task, std::exception_ptr error, WorkerId worker) noexcept {
+    drop_payload(tasks, task);
+    tasks.record(task).result = ResultForm::exception;
+    ship::ExceptionRecord record;
+    try {
+        record = ship::capture(error, worker);
+        write_record(tasks, task, record);
+    } catch (...) {
+        drop_payload(tasks, task);
+        try {
+            write_record(tasks, task, shortened(record));
+        } catch (...) {
+            drop_payload(tasks, task); // an empty result: read as "failed, details lost"
+        }
+    }
+}
+
+void write_exit(TaskTable& tasks, TaskRef task, const ExitNote& note) noexcept {
+    drop_payload(tasks, task);
+    TaskRecord& record = tasks.record(task);
+    record.result = ResultForm::exited;
+    record.size = sizeof note;
+    std::memcpy(record.payload.data(), &note, sizeof note);
+}
+
+namespace {
+
+std::exception_ptr exit_exception(std::span<const std::byte> bytes) {
+    ExitNote note{};
+    std::memcpy(&note, bytes.data(), std::min(bytes.size(), sizeof note));
+    std::string reason = os::describe_wait_status(note.wait_status);
+    const Operation* operation = find_operation(note.function);
+    const std::string task = operation == nullptr ? "a task" : std::string(operation->name);
+    reason += note.started != 0 ? " while running " + task : " before it ran " + task;
+    return std::make_exception_ptr(ProcessExitedException(note.worker, reason));
+}
+
+} // namespace
+
+std::exception_ptr failure_of(const ResultView& result) {
+    if (result.form == ResultForm::exited)
+        return exit_exception(result.bytes);
+    if (result.bytes.empty())
+        return std::make_exception_ptr(
+            std::runtime_error("a task failed; its exception could not be recorded, because shared "
+                               "memory is exhausted"));
+    try {
+        ship::Reader reader(result.bytes.data(), result.bytes.size());
+        return ship::rebuild(ship::decode<ship::ExceptionRecord>(reader));
+    } catch (...) {
+        return std::current_exception();
+    }
+}
+
+void report_failure(const ResultView& result) {
+    try {
+        std::rethrow_exception(failure_of(result));
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "dshm: a task that nobody waited for failed: %s\n", error.what());
+    } catch (...) {
+        std::fprintf(stderr, "dshm: a task that nobody waited for failed\n");
+    }
+}
+
+std::string exit_reason(const Obituary& obituary) {
+    return describe_exit(obituary.wait_status, obituary.asked_to_exit != 0);
+}
+
+std::exception_ptr missing_worker(const ProcessTable& processes, WorkerId id) {
+    const Obituary& obituary = processes.obituary(id < 0 ? 0 : id);
+    // acquire, edge `obituary`: the key is stored last.
+    if (id > 1 && obituary.key.load(std::memory_order_acquire) == static_cast<std::uint64_t>(id))
+        return std::make_exception_ptr(ProcessExitedException(id, exit_reason(obituary)));
+    return std::make_exception_ptr(std::invalid_argument(
+        "dshm: there is no worker " + std::to_string(id) + "; procs() lists those there are"));
+}
+
+} // namespace dshm::runtime

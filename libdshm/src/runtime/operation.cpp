@@ -1,0 +1,97 @@
+#include "dshm/runtime/operation.hpp"
+
+#include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/process.hpp"
+#include "dshm/ship/function_id.hpp"
+
+namespace dshm::runtime {
+
+Execution::Execution(Process& process, TaskRef task) : tasks_(&process.tasks()), task_(task) {}
+
+ship::Reader Execution::arguments() const {
+    const std::span<const std::byte> bytes = payload_bytes(*tasks_, tasks_->record(task_));
+    return {bytes.data(), bytes.size()};
+}
+
+// The room for the result is found before the arguments go, so that a full segment leaves them to the error message's writer.
+PayloadRoom Execution::begin_result(const ship::Footprint& need) {
+    TaskRecord& record = tasks_->record(task_);
+    const bool had_block = record.form == PayloadForm::block;
+    const shm::Offset arguments = had_block ? tasks_->block_of(record) : 0;
+    PayloadRoom room(*tasks_, task_, shm::Tag::result(task_.index, task_.generation), need);
+    if (had_block)
+        tasks_->heap().free(arguments, shm::Tag::argument(task_.index, task_.generation));
+    record.result = ResultForm::value;
+    return room;
+}
+
+const Operation* find_operation(std::uint64_t function) noexcept {
+    try {
+        return static_cast<const Operation*>(ship::function_address({function}));
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+namespace {
+
+// Publishes the end of a task and does what follows from it.
+void conclude(Process& process, TaskRef task, TaskPhase phase) {
+    TaskTable& tasks = process.tasks();
+    const TaskRecord& record = tasks.record(task);
+    // relaxed: the origin does not change while we run the task.
+    const auto origin = shm::Owner::from_bits(
+        control::Origin::get(record.control.load(std::memory_order_relaxed)));
+    process.counters().add(phase == TaskPhase::done ? Count::done : Count::failed);
+    if (origin != process.me())
+        process.counters().add(Count::bytes_returned, record.size);
+    const std::uint64_t word = tasks.finish(task, phase);
+    if ((word & control::origin_waits) != 0)
+        process.processes().area(origin.slot).bell.ring();
+    if ((word & (control::held | control::shared)) != 0)
+        return;
+    if (phase == TaskPhase::failed)
+        report_failure({phase, record.result, payload_bytes(tasks, record)});
+    tasks.free_finished(task);
+}
+
+} // namespace
+
+void run_task(Process& process, TaskRef task) noexcept {
+    TaskRecord& record = process.tasks().record(task);
+    // relaxed: read by the launcher after our death and by tools.
+    process.area().current_function.store(record.function, std::memory_order_relaxed);
+    Execution execution(process, task);
+    TaskPhase phase = TaskPhase::done;
+    try {
+        static_cast<const Operation*>(ship::function_address({record.function}))->run(execution);
+    } catch (...) {
+        write_failure(process.tasks(), task, std::current_exception(), process.id());
+        phase = TaskPhase::failed;
+    }
+    if (phase == TaskPhase::done && !execution.handles().empty())
+        process.holdings().pin(task, execution.handles().view(), Holdings::PinUntil::freed);
+    process.show_output();
+    process.area().current_function.store(0, std::memory_order_relaxed);
+    conclude(process, task, phase);
+}
+
+void complete_task(Process& process, TaskRef task, const std::function<void(Execution&)>& write) {
+    Execution execution(process, task);
+    try {
+        write(execution);
+    } catch (...) {
+        drop_payload(process.tasks(), task);
+        process.tasks().publish_open(task);
+        throw;
+    }
+    process.holdings().pin(task, execution.handles().view(), Holdings::PinUntil::freed);
+    conclude(process, task, TaskPhase::done);
+}
+
+void fail_task(Process& process, TaskRef task, std::exception_ptr error) noexcept {
+    write_failure(process.tasks(), task, error, process.id());
+    conclude(process, task, TaskPhase::failed);
+}
+
+} // namespace dshm::runtime

@@ -1,0 +1,76 @@
+#include "dshm/runtime/payload.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace dshm::runtime {
+
+namespace {
+
+// The record's payload starts on a 32-byte boundary.
+constexpr std::size_t record_alignment = 32;
+
+} // namespace
+
+PayloadRoom::PayloadRoom(TaskTable& tasks, TaskRef task, shm::Tag tag, const ship::Footprint& need)
+    : tasks_(&tasks), task_(task), tag_(tag) {
+    TaskRecord& record = tasks.record(task);
+    record.handles = 0;
+    if (need.size <= inline_payload_size && need.alignment <= record_alignment)
+        record.form = PayloadForm::inline_bytes;
+    else
+        take_block(need.size);
+}
+
+void PayloadRoom::take_block(std::size_t size) {
+    const shm::Block block = tasks_->heap().allocate(std::max<std::size_t>(size, 1), tag_);
+    tasks_->set_block(tasks_->record(task_), block.offset);
+    capacity_ = block.size;
+}
+
+void PayloadRoom::close(std::size_t written, const ship::HandleList& handles) {
+    TaskRecord& record = tasks_->record(task_);
+    record.size = static_cast<std::uint32_t>(written);
+    if (handles.empty())
+        return;
+    const std::size_t start = base::round_up(written, alignof(ship::HandleRef));
+    const std::size_t bytes = handles.size() * sizeof(ship::HandleRef);
+    if (start + bytes > capacity_) {
+        const PayloadForm old_form = record.form;
+        const std::array<std::byte, inline_payload_size> old_payload = record.payload;
+        const std::byte* from = data();
+        const shm::Offset old_block = old_form == PayloadForm::block ? tasks_->block_of(record) : 0;
+        take_block(start + bytes);
+        std::memcpy(data(), old_block != 0 ? from : old_payload.data(), written);
+        if (old_block != 0)
+            tasks_->heap().free(old_block, tag_);
+    }
+    std::memcpy(data() + start, handles.view().data(), bytes);
+    record.handles = static_cast<std::uint16_t>(handles.size());
+    record.size = static_cast<std::uint32_t>(start + bytes);
+}
+
+std::span<const std::byte> payload_bytes(const TaskTable& tasks, const TaskRecord& record) {
+    const std::size_t listed = record.handles * sizeof(ship::HandleRef);
+    return {tasks.payload(const_cast<TaskRecord&>(record)),
+            record.size >= listed ? record.size - listed : 0};
+}
+
+std::span<const ship::HandleRef> payload_handles(const TaskTable& tasks, const TaskRecord& record) {
+    const std::span<const std::byte> bytes = payload_bytes(tasks, record);
+    return {reinterpret_cast<const ship::HandleRef*>(bytes.data() + bytes.size()), record.handles};
+}
+
+void drop_payload(TaskTable& tasks, TaskRef task) {
+    TaskRecord& record = tasks.record(task);
+    if (record.form == PayloadForm::block) {
+        const shm::Offset block = tasks.block_of(record);
+        if (!tasks.heap().free(block, shm::Tag::argument(task.index, task.generation)))
+            tasks.heap().free(block, shm::Tag::result(task.index, task.generation));
+    }
+    record.form = PayloadForm::inline_bytes;
+    record.size = 0;
+    record.handles = 0;
+}
+
+} // namespace dshm::runtime

@@ -1,0 +1,85 @@
+#include "dshm/runtime/process.hpp"
+
+#include <pthread.h>
+
+#include <stdexcept>
+
+#include "dshm/runtime/call.hpp"
+
+namespace dshm::runtime {
+
+namespace {
+
+std::atomic<Process*> this_process{nullptr};
+std::atomic<std::uint64_t> session_number{0};
+
+// A child that the user forks has no part in the session: its mapping is gone (MADV_DONTFORK).
+void forget_in_child() { this_process.store(nullptr, std::memory_order_relaxed); } // relaxed: one thread here
+
+void forget_in_forked_children() {
+    static const int registered = pthread_atfork(nullptr, nullptr, forget_in_child);
+    static_cast<void>(registered);
+}
+
+} // namespace
+
+Process& current() {
+    Process* process = this_process.load(std::memory_order_acquire);
+    if (process == nullptr) [[unlikely]]
+        throw std::logic_error("dshm: there is no session in this process; make one with `dshm::Session session(argc, argv);` as "
+                               "the first statement of main (a process that the program forks itself has none)");
+    return *process;
+}
+
+Process* current_or_null() noexcept { return this_process.load(std::memory_order_acquire); }
+
+std::uint64_t current_session() noexcept {
+    return session_number.load(std::memory_order_acquire);
+}
+
+Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id, std::function<bool()> session_alive)
+    : segment_(&segment), me_(me), id_(id), session_alive_(std::move(session_alive)),
+      processes_(segment), area_(&processes_.area(me.slot)), heap_(segment, me),
+      objects_(segment, heap_, me),
+      modules_(*segment.at<ship::ModuleTable>(segment.geometry().modules)),
+      tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_), scheduler_(*this),
+      membership_(segment) {
+    forget_in_forked_children();
+    modules_.make_current();
+    session_number.fetch_add(1, std::memory_order_acq_rel);
+    this_process.store(this, std::memory_order_release);
+}
+
+Process::~Process() {
+    if (current_or_null() == this)
+        this_process.store(nullptr, std::memory_order_release);
+}
+
+std::vector<Membership::Member> Process::members() {
+    const std::lock_guard guard(membership_lock_);
+    return membership_.members();
+}
+
+std::optional<Membership::Member> Process::find_member(WorkerId id) {
+    const std::lock_guard guard(membership_lock_);
+    const Membership::Member* member = membership_.find(id);
+    return member == nullptr ? std::nullopt : std::optional(*member);
+}
+
+std::size_t Process::worker_count() {
+    const std::uint64_t epoch = header().membership_epoch.load(std::memory_order_acquire);
+    if (worker_count_epoch_.load(std::memory_order_acquire) == epoch)
+        return worker_count_.load(std::memory_order_relaxed); // relaxed: ordered by the load above
+    const std::size_t count = members().size() - 1; // without the master
+    worker_count_.store(count, std::memory_order_relaxed);
+    worker_count_epoch_.store(epoch, std::memory_order_release);
+    return count;
+}
+
+void Process::check_session() const {
+    if (session_alive_ && !session_alive_())
+        throw std::runtime_error("dshm: the session has ended, because its launcher process is gone; "
+                                 "workers and shared objects went with it, a new Session may be started");
+}
+
+} // namespace dshm::runtime

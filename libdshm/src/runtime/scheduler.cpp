@@ -1,0 +1,342 @@
+#include "dshm/runtime/scheduler.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "dshm/os/clock.hpp"
+#include "dshm/os/cpu.hpp"
+#include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/operation.hpp"
+#include "dshm/runtime/process.hpp"
+#include "dshm/runtime/sync_scope.hpp"
+
+namespace dshm::runtime {
+
+namespace {
+
+// The worker that ran out of work last spins on for this long: a call after a pause of 1 ms then takes microseconds, not the
+// 50 that a wake from deep sleep costs.
+constexpr std::uint64_t long_spin_microseconds = 2000;
+// A spinner says that it is searching only after this long: in a quick exchange nobody else needs to know.
+constexpr std::uint64_t silent_spin_microseconds = 2;
+// Most entries that a thief copies at once: two lines of cells.
+constexpr std::size_t largest_batch = 16;
+// A waiting task that runs others on top of itself stops when this much of the usual 8 MiB stack is used.
+constexpr std::ptrdiff_t stack_for_helping = 5 * 1024 * 1024;
+
+struct ThreadState {
+    waiting::SpinBudget budget;
+    const char* stack_base = nullptr;
+    unsigned last_victim = 0;
+    unsigned last_woken = 0;
+    unsigned depth = 0; // tasks on this stack
+    std::uint64_t idle_tick = 0;
+};
+
+thread_local ThreadState thread_state;
+
+bool stack_is_deep() {
+    const char* here = static_cast<const char*>(__builtin_frame_address(0));
+    if (thread_state.stack_base == nullptr)
+        thread_state.stack_base = here;
+    return std::abs(thread_state.stack_base - here) > stack_for_helping;
+}
+
+// A ring has taken entries since it was found full.
+template <class Ring>
+class RingRoom final : public WaitFor {
+public:
+    RingRoom(Ring& ring, unsigned me) : ring_(&ring), me_(me) {}
+    bool ready() override { return ring_->size_hint() < Ring::capacity(); }
+    void about_to_sleep() override { ring_->waiting_for_room().set(me_, std::memory_order_seq_cst); }
+
+private:
+    Ring* ring_;
+    unsigned me_;
+};
+
+// The first set bit of the mask at or after `start`, cyclically, among [first, end) slots; `none` if there is none.
+constexpr unsigned none = shm::max_processes;
+
+unsigned next_in(const shm::ProcessMask& mask, unsigned start) {
+    for (unsigned step = 0; step <= mask.words.size(); ++step) {
+        const unsigned word = (start / 64 + step) % mask.words.size();
+        // relaxed: hints; what is found there is checked.
+        std::uint64_t bits = mask.words[word].load(std::memory_order_relaxed);
+        if (step == 0)
+            bits &= ~std::uint64_t{0} << (start % 64);
+        if (bits != 0)
+            return word * 64 + static_cast<unsigned>(std::countr_zero(bits));
+    }
+    return none;
+}
+
+} // namespace
+
+std::uint64_t last_idle_tick() noexcept { return thread_state.idle_tick; }
+
+// ---- finding work --------------------------------------------------------------------------------------------------
+
+bool Scheduler::may_run_ready() const {
+    return !process_->is_master() || process_->worker_count() == 0;
+}
+
+bool Scheduler::work_visible() const {
+    if (stack_is_deep())
+        return false;
+    if (process_->area().inbox.peek())
+        return true;
+    return may_run_ready() && !process_->header().ready.empty(std::memory_order_seq_cst);
+}
+
+bool Scheduler::run_one() {
+    if (stack_is_deep())
+        return false;
+    return run_from_inbox() || (may_run_ready() && (run_from_own_ready() || steal()));
+}
+
+void Scheduler::start(TaskRef task) {
+    stop_searching();
+    ++thread_state.depth;
+    {
+        const SyncScope::Hidden hidden; // what the task spawns is not ours to wait for
+        run_task(*process_, task);
+    }
+    --thread_state.depth;
+}
+
+template <class Ring>
+void Scheduler::advance(Ring& ring, std::uint64_t position, std::size_t count) {
+    if (!ring.advance(position, count) || !Ring::passes_half(position, count))
+        return;
+    ring.waiting_for_room().for_each(std::memory_order_seq_cst, [&](unsigned slot) {
+        ring.waiting_for_room().clear(slot, std::memory_order_seq_cst);
+        process_->processes().area(slot).bell.ring();
+    });
+}
+
+bool Scheduler::run_from_inbox() {
+    auto& inbox = process_->area().inbox;
+    while (const auto front = inbox.peek()) {
+        const auto task = process_->tasks().claim(front->entry);
+        advance(inbox, front->position, 1);
+        if (task) {
+            start(*task);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool Scheduler::run_from_own_ready() {
+    auto& ready = process_->area().ready;
+    while (const auto front = ready.peek()) {
+        const auto task = process_->tasks().claim(front->entry);
+        advance(ready, front->position, 1);
+        if (task) {
+            start(*task);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool Scheduler::steal() {
+    const shm::ProcessMask& ready = process_->header().ready;
+    for (unsigned tried = 0; tried < shm::max_processes; ++tried) {
+        const unsigned victim = next_in(ready, (thread_state.last_victim + 1) % shm::max_processes);
+        if (victim == none)
+            return false;
+        thread_state.last_victim = victim;
+        if (steal_from(victim))
+            return true;
+    }
+    return false;
+}
+
+// Claims the victim's first task and copies a share of what lies behind it into the own ready ring: entries first, head
+// after, so that a thief that dies between leaves them in two places and never in none.
+bool Scheduler::steal_from(unsigned victim) {
+    shm::ProcessMask& mask = process_->header().ready;
+    auto& ring = process_->processes().area(victim).ready;
+    const auto front = ring.peek();
+    if (!front) {
+        // seq_cst, edge `ready-hint`: the owner fills a cell, then looks at the bit; we clear the bit, then look at the cell.
+        mask.clear(victim, std::memory_order_seq_cst);
+        if (ring.peek())
+            mask.set(victim, std::memory_order_seq_cst);
+        return false;
+    }
+    const auto task = process_->tasks().claim(front->entry);
+    std::size_t taken = 1;
+    if (victim != process_->me().slot) {
+        auto& own = process_->area().ready;
+        const std::size_t share = ring.size_hint() / (2 * std::max<std::size_t>(process_->worker_count(), 1));
+        const std::size_t batch = std::clamp<std::size_t>(share, 1, largest_batch);
+        for (; taken < batch; ++taken) {
+            const auto entry = ring.peek_behind(front->position, taken);
+            if (!entry || own.put(*entry) == queue::PutResult::full)
+                break;
+            __builtin_prefetch(&process_->tasks().record(entry->index), 1);
+        }
+    }
+    advance(ring, front->position, taken);
+    if (taken > 1 && !mask.test(process_->me().slot, std::memory_order_seq_cst))
+        mask.set(process_->me().slot, std::memory_order_seq_cst);
+    if (!task)
+        return taken > 1 && run_from_own_ready();
+    stop_searching();
+    if (taken > 1 || ring.size_hint() > 0)
+        wake_a_searcher();
+    start(*task);
+    return true;
+}
+
+// ---- giving work ---------------------------------------------------------------------------------------------------
+
+template <class Ring>
+void Scheduler::put(Ring& ring, queue::Entry entry) {
+    while (ring.put(entry) == queue::PutResult::full) {
+        RingRoom<Ring> room(ring, process_->me().slot);
+        wait(room);
+    }
+}
+
+void Scheduler::send_to(shm::Owner target, TaskRef task) {
+    ProcessArea& area = process_->processes().area(target.slot);
+    put(area.inbox, entry_of(task));
+    area.bell.ring();
+    // A target that died before the entry was there has been swept already: nobody else will end this task.
+    if (!process_->processes().alive(target) && process_->tasks().claim_queued(task))
+        fail_task(*process_, task,
+                  missing_worker(process_->processes(), process_->processes().life(target.slot).id));
+}
+
+void Scheduler::offer(TaskRef task) {
+    put(process_->area().ready, entry_of(task));
+    shm::ProcessMask& mask = process_->header().ready;
+    if (!mask.test(process_->me().slot, std::memory_order_seq_cst)) // edge `ready-hint`
+        mask.set(process_->me().slot, std::memory_order_seq_cst);
+    wake_a_searcher();
+}
+
+void Scheduler::stop_searching() {
+    shm::ProcessMask& searching = process_->header().searching;
+    if (searching.test(process_->me().slot, std::memory_order_relaxed)) // relaxed: our own bit
+        searching.clear(process_->me().slot, std::memory_order_seq_cst);
+}
+
+// Wakes one sleeping worker, unless one is awake and looking already. The next in turn, so that work goes round.
+void Scheduler::wake_a_searcher() {
+    shm::Header& header = process_->header();
+    if (!header.searching.empty(std::memory_order_seq_cst))
+        return;
+    unsigned slot = next_in(header.parked, (thread_state.last_woken + 1) % shm::max_processes);
+    if (slot == shm::master_slot) // sleeps for its own reasons
+        slot = next_in(header.parked, shm::first_worker_slot);
+    if (slot == none || slot < shm::first_worker_slot)
+        return;
+    thread_state.last_woken = slot;
+    header.searching.set(slot, std::memory_order_seq_cst);
+    process_->processes().area(slot).bell.ring();
+}
+
+// ---- waiting -------------------------------------------------------------------------------------------------------
+
+bool Scheduler::crowded() const {
+    std::size_t asleep = 0;
+    for (const shm::Word64& word : process_->header().parked.words)
+        asleep += static_cast<std::size_t>(std::popcount(word.load(std::memory_order_relaxed))); // relaxed: a guess
+    return process_->worker_count() + 1 > asleep + static_cast<std::size_t>(os::cpu_count());
+}
+
+bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
+    while (!what.ready()) {
+        switch (spin(what)) {
+        case Spin::ready:
+            return true;
+        case Spin::ran_a_task:
+            break;
+        case Spin::in_vain:
+            if (deadline != os::Clock::time_point::max() && os::Clock::now() >= deadline)
+                return what.ready();
+            sleep(what, deadline);
+        }
+    }
+    return true;
+}
+
+Scheduler::Spin Scheduler::spin(WaitFor& what) {
+    const std::uint64_t start = thread_state.idle_tick = os::ticks();
+    const bool many = crowded();
+    Spin outcome = spin_until(what, start, thread_state.budget.ticks(), many);
+    if (outcome == Spin::ready)
+        thread_state.budget.was_worth(os::ticks() - start);
+    if (outcome != Spin::in_vain)
+        return outcome;
+    if (!process_->is_master() && thread_state.depth == 0 && !many)
+        outcome = spin_long(what, start);
+    if (outcome == Spin::in_vain)
+        thread_state.budget.spun_in_vain();
+    return outcome;
+}
+
+Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::uint64_t limit,
+                                      bool many) {
+    const std::uint64_t silent = silent_spin_microseconds * os::ticks_per_microsecond();
+    bool announced = !may_run_ready();
+    for (std::uint64_t spent = 0; spent < limit; spent = thread_state.idle_tick - start) {
+        if (!announced && spent > silent) {
+            process_->header().searching.set(process_->me().slot, std::memory_order_seq_cst);
+            announced = true;
+        }
+        for (int i = 0; i < (many ? 1 : 4); ++i) {
+            if (what.ready())
+                return Spin::ready;
+            if (work_visible() && run_one())
+                return Spin::ran_a_task;
+            os::pause();
+        }
+        if (many)
+            sched_yield();
+        thread_state.idle_tick = os::ticks();
+    }
+    return Spin::in_vain;
+}
+
+// One worker at a time, the last to run out of work: a later one takes the seat and the earlier one goes to sleep.
+Scheduler::Spin Scheduler::spin_long(WaitFor& what, std::uint64_t start) {
+    shm::Word64& seat = process_->header().long_spinner;
+    const std::uint64_t mine = process_->me().slot + 1u;
+    seat.store(mine, std::memory_order_relaxed); // relaxed: a hint about who may waste time
+    const std::uint64_t slice = 20 * os::ticks_per_microsecond();
+    const std::uint64_t end = start + long_spin_microseconds * os::ticks_per_microsecond();
+    while (os::ticks() < end && seat.load(std::memory_order_relaxed) == mine && !crowded()) {
+        const Spin outcome = spin_until(what, os::ticks(), slice, false);
+        if (outcome != Spin::in_vain)
+            return outcome;
+    }
+    return Spin::in_vain;
+}
+
+void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
+    std::chrono::nanoseconds limit = waiting::longest_sleep;
+    if (deadline != os::Clock::time_point::max())
+        limit = std::clamp<std::chrono::nanoseconds>(deadline - os::Clock::now(),
+                                                     std::chrono::nanoseconds(0), limit);
+    if (process_->holdings().pins_anything())
+        process_->holdings().release_pins();
+    const unsigned me = process_->me().slot;
+    shm::Header& header = process_->header();
+    stop_searching();
+    what.about_to_sleep();
+    header.parked.set(me, std::memory_order_seq_cst); // edge `park`
+    process_->area().bell.wait([&] { return what.ready() || work_visible(); }, limit);
+    header.parked.clear(me, std::memory_order_seq_cst);
+    thread_state.idle_tick = os::ticks();
+    process_->check_session();
+}
+
+} // namespace dshm::runtime

@@ -1,0 +1,72 @@
+#include "dshm/runtime/sync_scope.hpp"
+
+#include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/process.hpp"
+#include "dshm/runtime/task_wait.hpp"
+
+namespace dshm::runtime {
+
+namespace {
+
+// Tasks under way before the oldest are looked at: their records are then cold in the workers' caches, and looking does not
+// take lines away from tasks that run.
+constexpr std::size_t under_way = 1024;
+constexpr std::size_t at_once = 256;
+
+} // namespace
+
+SyncScope::~SyncScope() {
+    current_ = outer_;
+    if (current_or_null() != process_)
+        return;
+    for (std::size_t i = first_; i < tasks_.size(); ++i)
+        process_->holdings().drop(tasks_[i]);
+    for (const TaskRef task : failed_)
+        process_->holdings().drop(task);
+}
+
+void SyncScope::add(TaskRef task) {
+    process_->holdings().add(task);
+    tasks_.push_back(task);
+    if (tasks_.size() - first_ >= under_way && tasks_.size() % at_once == 0)
+        let_go_of_ended();
+}
+
+void SyncScope::let_go_of_ended() {
+    for (std::size_t i = 0; i < 2 * at_once && first_ < tasks_.size(); ++i) {
+        if (first_ + 8 < tasks_.size())
+            __builtin_prefetch(&process_->tasks().record(tasks_[first_ + 8]), 1);
+        const TaskRef task = tasks_[first_];
+        const TaskState state = process_->tasks().state(task);
+        if (state.generation == task.generation && !is_finished(state.phase))
+            break;
+        if (state.phase == TaskPhase::done)
+            process_->holdings().drop(task);
+        else
+            failed_.push_back(task); // or moved out: looked at in the end
+        ++first_;
+    }
+    if (first_ > tasks_.size() / 2) {
+        tasks_.erase(tasks_.begin(), tasks_.begin() + static_cast<std::ptrdiff_t>(first_));
+        first_ = 0;
+    }
+}
+
+std::vector<std::exception_ptr> SyncScope::wait_all() {
+    failed_.insert(failed_.end(), tasks_.begin() + static_cast<std::ptrdiff_t>(first_), tasks_.end());
+    tasks_.clear();
+    first_ = 0;
+    std::vector<std::exception_ptr> failures;
+    for (const TaskRef task : failed_) {
+        wait_for_task(*process_, task);
+        process_->holdings().read(task, [&](const ResultView& result) {
+            if (result.phase == TaskPhase::failed)
+                failures.push_back(failure_of(result));
+        });
+        process_->holdings().drop(task);
+    }
+    failed_.clear();
+    return failures;
+}
+
+} // namespace dshm::runtime

@@ -1,0 +1,140 @@
+#include "dshm/runtime/task_table.hpp"
+
+#include <cstring>
+#include <mutex>
+
+namespace dshm::runtime {
+
+namespace {
+
+// Records that the table grows by: those of one chunk of the file.
+constexpr std::uint32_t records_per_chunk = shm::chunk_size / shm::task_record_size;
+// Records looked at before the table grows instead: a full chunk, so that a scan costs less than a page.
+constexpr std::uint32_t scan_limit = records_per_chunk;
+
+} // namespace
+
+std::optional<TaskRef> TaskTable::try_reserve(std::uint32_t index) const {
+    TaskRecord& record = records_[index];
+    const auto seen = TaskState::from_bits(record.state.load(std::memory_order_relaxed));
+    // relaxed: the swap decides, and acquires what the last user left.
+    if (seen.phase != TaskPhase::free ||
+        !change(record, seen, {TaskPhase::filling, me_, 0, seen.generation}))
+        return std::nullopt;
+    return TaskRef{index, seen.generation};
+}
+
+std::optional<TaskRef> TaskTable::reserve() {
+    const std::lock_guard guard(lock_);
+    while (!hints_.empty()) {
+        const std::uint32_t index = hints_.back();
+        hints_.pop_back();
+        if (auto task = try_reserve(index))
+            return task;
+    }
+    return reserve_by_scan();
+}
+
+// A short look at what others have freed, then growth, then the whole table: only a full table pays for that.
+std::optional<TaskRef> TaskTable::reserve_by_scan() {
+    for (std::uint32_t limit : {scan_limit, std::uint32_t{shm::max_tasks}}) {
+        const std::uint32_t end = top();
+        for (std::uint32_t i = 0; i < std::min(limit, end); ++i) {
+            cursor_ = cursor_ + 1 < end ? cursor_ + 1 : 0;
+            if (auto task = try_reserve(cursor_))
+                return task;
+        }
+        while (limit == scan_limit && extend()) {
+            const std::uint32_t index = hints_.back();
+            hints_.pop_back();
+            if (auto task = try_reserve(index))
+                return task;
+        }
+    }
+    return std::nullopt;
+}
+
+// Moves the top over one more chunk of records and remembers them as hints, lowest on top. False when there is none.
+bool TaskTable::extend() {
+    shm::Word64& top_word = segment_->header().task_top;
+    std::uint64_t first = top_word.load(std::memory_order_acquire);
+    do {
+        if (first >= shm::max_tasks)
+            return false;
+        backing_.ensure(segment_->geometry().tasks + first * shm::task_record_size,
+                        records_per_chunk * shm::task_record_size);
+    } while (!top_word.compare_exchange(first, first + records_per_chunk,
+                                        std::memory_order_acq_rel, std::memory_order_acquire));
+    for (std::uint32_t i = records_per_chunk; i-- > 0;)
+        hints_.push_back(static_cast<std::uint32_t>(first) + i);
+    return true;
+}
+
+std::optional<TaskRef> TaskTable::claim(queue::Entry entry) const {
+    TaskRecord& record = records_[entry.index];
+    // acquire, edge `task-queued`.
+    const auto seen = TaskState::from_bits(record.state.load(std::memory_order_acquire));
+    if (seen.phase != TaskPhase::queued ||
+        (seen.generation & queue::entry_generation_mask) != entry.generation ||
+        !change(record, seen, {TaskPhase::running, me_, seen.attempt, seen.generation}))
+        return std::nullopt;
+    return TaskRef{entry.index, seen.generation};
+}
+
+bool TaskTable::claim_open(TaskRef task) const {
+    return change(record(task), {TaskPhase::open, {}, 0, task.generation},
+                  {TaskPhase::running, me_, 0, task.generation});
+}
+
+bool TaskTable::claim_queued(TaskRef task) const {
+    return change(record(task), {TaskPhase::queued, {}, 0, task.generation},
+                  {TaskPhase::running, me_, 0, task.generation});
+}
+
+std::uint64_t TaskTable::finish(TaskRef task, TaskPhase phase) const {
+    TaskRecord& record = records_[task.index];
+    // seq_cst, edges `task-done` (release: the result is written) and `park`: either the waiter's second look comes later and
+    // sees the phase, or its origin_waits bit came earlier and is seen below.
+    record.state.exchange(TaskState{phase, me_, 0, task.generation}.bits(),
+                          std::memory_order_seq_cst);
+    return record.control.load(std::memory_order_seq_cst);
+}
+
+bool TaskTable::free_finished(TaskRef task) {
+    TaskRecord& record = records_[task.index];
+    const TaskState seen = state(task);
+    if (seen.generation != task.generation || !is_finished(seen.phase) ||
+        !change(record, seen, {TaskPhase::filling, me_, 0, seen.generation}))
+        return false;
+    if (record.form == PayloadForm::block)
+        heap_->free(block_of(record), shm::Tag::result(task.index, task.generation));
+    release(task);
+    return true;
+}
+
+void TaskTable::abandon(TaskRef task) {
+    TaskRecord& record = records_[task.index];
+    if (record.form == PayloadForm::block)
+        heap_->free(block_of(record), shm::Tag::argument(task.index, task.generation));
+    release(task);
+}
+
+void TaskTable::release(TaskRef task) {
+    record(task).state.store(TaskState{TaskPhase::free, {}, 0, task.generation + 1}.bits(),
+                             std::memory_order_release);
+    const std::lock_guard guard(lock_);
+    hints_.push_back(task.index);
+}
+
+shm::Offset TaskTable::block_of(const TaskRecord& record) const {
+    shm::Offset block;
+    std::memcpy(&block, record.payload.data(), sizeof block);
+    return block;
+}
+
+void TaskTable::set_block(TaskRecord& record, shm::Offset block) const {
+    std::memcpy(record.payload.data(), &block, sizeof block);
+    record.form = PayloadForm::block;
+}
+
+} // namespace dshm::runtime
