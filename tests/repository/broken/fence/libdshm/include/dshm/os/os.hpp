@@ -1,0 +1,2 @@
+// Breaks a fence: Boost.Interprocess belongs to shm.
+#include <boost/interprocess/offset_ptr.hpp>

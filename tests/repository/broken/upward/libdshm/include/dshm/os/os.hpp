@@ -1,0 +1,2 @@
+// Breaks the layer rule: os lies below runtime.
+#include <dshm/runtime/task_table.hpp>
