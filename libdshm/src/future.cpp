@@ -36,12 +36,11 @@ int TaskHandle::where() const {
     using namespace runtime;
     const auto word = process.tasks().record(task_).control.load(std::memory_order_acquire);
     const auto state = process.tasks().state(task_);
-    shm::Owner owner = shm::Owner::from_bits(control::Target::get(word));
-    if (owner == shm::Owner{})
-        owner = state.owner;
-    if (state.generation != task_.generation || owner == shm::Owner{})
-        return process.id();
-    return process.processes().life(owner.slot).id;
+    if (state.generation != task_.generation)
+        return process.id(); // its result has moved here
+    if (const auto target = control::Target::get(word); target != 0)
+        return static_cast<int>(target);
+    return state.owner == shm::Owner{} ? process.id() : process.processes().life(state.owner.slot).id;
 }
 
 void throw_if_failed(const TaskHandle& handle) {
@@ -53,25 +52,33 @@ void throw_if_failed(const TaskHandle& handle) {
 
 } // namespace detail
 
-Future<void>::Future(int owner) : owner_(owner) { parts_.push_back(detail::TaskHandle::make_open()); }
+Future<void>::Future(int owner) : handle_(detail::TaskHandle::make_open()), owner_(owner) {}
 
 Future<void> Future<void>::of_task(runtime::TaskRef task) {
-    std::vector<detail::TaskHandle> parts;
-    parts.push_back(detail::TaskHandle::adopt(task));
-    return Future(std::move(parts), 0);
+    return Future(detail::TaskHandle::adopt(task), 0);
+}
+
+template <class F>
+void Future<void>::for_each_part(F&& f) const {
+    if (!parts_)
+        return f(handle_);
+    for (const detail::TaskHandle& part : *parts_)
+        f(part);
 }
 
 Future<void> Future<void>::join(const std::vector<Future>& futures) {
     std::vector<detail::TaskHandle> parts;
     for (const Future& future : futures)
-        parts.insert(parts.end(), future.parts_.begin(), future.parts_.end());
-    return Future(std::move(parts), myid());
+        future.for_each_part([&](const detail::TaskHandle& part) { parts.push_back(part); });
+    Future joined(detail::TaskHandle(), myid());
+    joined.parts_ = std::make_shared<const std::vector<detail::TaskHandle>>(std::move(parts));
+    return joined;
 }
 
 void Future<void>::put() const {
-    if (parts_.size() != 1)
+    if (parts_)
         throw std::logic_error("dshm: a loop's Future cannot be put");
-    detail::put_result(parts_[0], ship::Unit{});
+    detail::put_result(handle_, ship::Unit{});
 }
 
 void Future<void>::fetch() const {
@@ -81,12 +88,13 @@ void Future<void>::fetch() const {
 
 void Future<void>::throw_if_failed() const {
     std::vector<std::exception_ptr> failures;
-    for (const detail::TaskHandle& part : parts_)
+    for_each_part([&](const detail::TaskHandle& part) {
         try {
             detail::throw_if_failed(part);
         } catch (...) {
             failures.push_back(std::current_exception());
         }
+    });
     if (failures.size() == 1)
         std::rethrow_exception(failures[0]);
     if (!failures.empty())
@@ -96,21 +104,21 @@ void Future<void>::throw_if_failed() const {
 void Future<void>::wait() const { wait_until(os::Clock::time_point::max()); }
 
 bool Future<void>::wait_until(os::Clock::time_point deadline) const {
-    for (const detail::TaskHandle& part : parts_)
-        if (!runtime::wait_for_task(part.process(), part.task(), deadline))
-            return false;
-    return true;
+    bool all = true;
+    for_each_part([&](const detail::TaskHandle& part) {
+        all = all && runtime::wait_for_task(part.process(), part.task(), deadline);
+    });
+    return all;
 }
 
 bool Future<void>::isready() const {
-    for (const detail::TaskHandle& part : parts_)
-        if (!part.process().tasks().ended(part.task()))
-            return false;
-    return true;
+    bool all = true;
+    for_each_part([&](const detail::TaskHandle& part) {
+        all = all && part.process().tasks().ended(part.task());
+    });
+    return all;
 }
 
-int Future<void>::where() const {
-    return owner_ != 0 || parts_.empty() ? owner_ : parts_[0].where();
-}
+int Future<void>::where() const { return owner_ != 0 ? owner_ : handle_.where(); }
 
 } // namespace dshm

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "dshm/errors.hpp"
+#include "dshm/everywhere.hpp"
 #include "dshm/launch/session_state.hpp"
 #include "dshm/os/cpu.hpp"
 #include "dshm/os/process.hpp"
@@ -69,40 +71,23 @@ launch::WorkerSettings settings_for(int n, const AddprocsOptions& options) {
     return settings;
 }
 
-// All of some workers have been buried.
-class Gone final : public runtime::WaitFor {
-public:
-    Gone(runtime::Process& process, std::vector<WorkerId> ids) : process_(&process), ids_(std::move(ids)) {}
-
-    bool ready() override {
-        std::erase_if(ids_, [this](WorkerId id) {
-            return process_->processes().obituary(id).key.load(std::memory_order_acquire) ==
-                   static_cast<std::uint64_t>(id);
-        });
-        return ids_.empty();
-    }
-    const std::vector<WorkerId>& left() const { return ids_; }
-
-private:
-    runtime::Process* process_;
-    std::vector<WorkerId> ids_;
-};
-
 std::vector<WorkerId> live_among(runtime::Process& process, const std::vector<WorkerId>& ids) {
     std::vector<WorkerId> live;
     for (const WorkerId id : ids) {
         if (id == 1)
             std::fputs("dshm: rmprocs: process 1 not removed\n", stderr);
-        else if (process.find_member(id))
+        else if (process.processes().slot_of(id))
             live.push_back(id);
     }
     return live;
 }
 
-[[noreturn]] void throw_left(const std::vector<WorkerId>& left, std::chrono::milliseconds after) {
+[[noreturn]] void throw_left(runtime::Process& process, const std::vector<WorkerId>& ids,
+                             std::chrono::milliseconds after) {
     std::string text;
-    for (const WorkerId id : left)
-        text += (text.empty() ? "" : ", ") + std::to_string(id);
+    for (const WorkerId id : ids)
+        if (process.processes().slot_of(id))
+            text += (text.empty() ? "" : ", ") + std::to_string(id);
     throw std::runtime_error("dshm: rmprocs: workers " + text + " have not ended after " +
                              std::to_string(after.count()) + " ms; they will when they have done what they are doing");
 }
@@ -126,13 +111,13 @@ std::string host_name() {
     return name;
 }
 
-WorkerInfo info_of_live(runtime::Process& process, WorkerId id, shm::Owner owner) {
-    runtime::ProcessArea& area = process.processes().area(owner.slot);
+WorkerInfo info_of_live(runtime::Process& process, WorkerId id, unsigned slot) {
+    runtime::ProcessArea& area = process.processes().area(slot);
     WorkerInfo info;
     info.id = id;
     // relaxed: written once, before the worker was announced.
     info.os_pid = static_cast<int>(area.os_pid.load(std::memory_order_relaxed));
-    info.state = state_of(process.processes().life(owner.slot), static_cast<std::uint32_t>(info.os_pid));
+    info.state = state_of(process.processes().life(slot), static_cast<std::uint32_t>(info.os_pid));
     info.host = host_name();
     info.tasks_done = runtime::CounterRow(area).get(runtime::Count::done);
     const std::uint64_t function = area.current_function.load(std::memory_order_relaxed); // relaxed: for show
@@ -142,6 +127,15 @@ WorkerInfo info_of_live(runtime::Process& process, WorkerId id, shm::Owner owner
 }
 
 } // namespace
+
+void detail::check_ids(const std::vector<WorkerId>& ids) {
+    for (const WorkerId id : ids)
+        try {
+            runtime::member_of(runtime::current(), id);
+        } catch (const ProcessExitedException&) {
+            // that is a failure of its call
+        }
+}
 
 int cpu_count() { return os::cpu_count(); }
 
@@ -157,20 +151,13 @@ Future<void> rmprocs(const std::vector<WorkerId>& ids, RmprocsOptions options) {
     launch::SessionState& state = master_state("rmprocs");
     runtime::Process& process = *state.process;
     const std::vector<WorkerId> leaving = live_among(process, ids);
-    state.link->remove(leaving);
-    if (options.waitfor <= std::chrono::milliseconds(0))
-        return spawn_at(1, [](const std::vector<WorkerId>& all) {
-            Gone gone(runtime::current(), all);
-            runtime::current().scheduler().wait(gone);
-        }, leaving);
-    Gone gone(process, leaving);
-    const auto deadline = options.waitfor == forever ? os::Clock::time_point::max()
-                                                     : os::Clock::now() + options.waitfor;
-    if (!process.scheduler().wait_until(gone, deadline))
-        throw_left(gone.left(), options.waitfor);
-    Future<void> done;
-    done.put();
-    return done;
+    Future<void> gone;
+    state.link->remove({leaving, gone.task().index, gone.task().generation});
+    if (options.waitfor == forever)
+        gone.wait();
+    else if (options.waitfor > std::chrono::milliseconds(0) && !gone.wait_for(options.waitfor))
+        throw_left(process, leaving, options.waitfor);
+    return gone;
 }
 
 Future<void> rmprocs(WorkerId id, RmprocsOptions options) { return rmprocs(std::vector{id}, options); }
@@ -197,8 +184,8 @@ WorkerId myid() { return runtime::current().id(); }
 
 WorkerInfo worker_info(WorkerId id) {
     runtime::Process& process = runtime::current();
-    if (const auto member = process.find_member(id))
-        return info_of_live(process, id, member->owner);
+    if (const auto slot = process.processes().slot_of(id))
+        return info_of_live(process, id, *slot);
     const runtime::Obituary& obituary = process.processes().obituary(id < 0 ? 0 : id);
     if (id <= 1 || obituary.key.load(std::memory_order_acquire) != static_cast<std::uint64_t>(id))
         std::rethrow_exception(runtime::missing_worker(process.processes(), id));

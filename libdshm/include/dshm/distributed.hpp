@@ -114,7 +114,7 @@ auto start_chunks(const R& range, const Work& work) {
     std::vector<Future<Result>> futures;
     futures.reserve(split.chunks);
     for (std::size_t chunk = 0; chunk < split.chunks; ++chunk)
-        futures.push_back(start_call(runtime::owner_of(process, ids[chunk]), ship::trust(work),
+        futures.push_back(start_call(runtime::member_of(process, ids[chunk]), ship::trust(work),
                                      part_of(range, split.first(chunk), split.first(chunk + 1))));
     return futures;
 }
@@ -133,16 +133,18 @@ template <class Op, class R, class Body>
     requires std::is_invocable_v<Body&, detail::ElementOf<R>>
 auto distributed(const Op& op, const R& range, const Body& body,
                  ScheduleKeyword = {Schedule::static_}) {
-    using Total = detail::ReducedType<Op, Body, R>;
-    ship::detail::require_shippable_closure<Op>();
-    ship::detail::require_shippable_closure<Body>();
+    using Operator = std::decay_t<Op>;
+    using Function = std::decay_t<Body>;
+    using Total = detail::ReducedType<Operator, Function, R>;
+    ship::detail::require_shippable_closure<Operator>();
+    ship::detail::require_shippable_closure<Function>();
     if (std::size(range) == 0)
         throw std::invalid_argument("dshm: distributed with an operator over an empty range has no value");
     const runtime::SyncScope::Hidden hidden;
-    const auto chunks = detail::start_chunks(range, detail::ReduceChunk<Op, Body, Total>{op, body});
+    const auto chunks = detail::start_chunks(range, detail::ReduceChunk<Operator, Function, Total>{op, body});
     for (const auto& chunk : chunks)
         chunk.wait();
-    Op combine = op;
+    Operator combine = op;
     Total total = chunks[0].get();
     for (std::size_t i = 1; i < chunks.size(); ++i)
         total = combine(std::move(total), chunks[i].get());
@@ -153,8 +155,9 @@ auto distributed(const Op& op, const R& range, const Body& body,
 template <class R, class Body>
     requires std::is_invocable_v<Body&, detail::ElementOf<R>>
 Future<void> distributed(const R& range, const Body& body, ScheduleKeyword = {Schedule::static_}) {
-    ship::detail::require_shippable_closure<Body>();
-    return Future<void>::join(detail::start_chunks(range, detail::RunChunk<Body>{body}));
+    using Function = std::decay_t<Body>;
+    ship::detail::require_shippable_closure<Function>();
+    return Future<void>::join(detail::start_chunks(range, detail::RunChunk<Function>{body}));
 }
 
 } // namespace dshm

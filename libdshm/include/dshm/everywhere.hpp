@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <optional>
 #include <vector>
 
 #include "dshm/errors.hpp"
@@ -10,24 +11,34 @@
 
 namespace dshm {
 
+namespace detail {
+
+// Throws std::invalid_argument, before anything is sent, when one of the ids never was a process.
+void check_ids(const std::vector<WorkerId>& ids);
+
+} // namespace detail
+
 // Runs f(args...) on each listed process, as often as it is listed, at the same time, and waits for all. Throws one
 // CompositeException in the order of the list if any of them failed. O(ids).
 template <class F, class... Args>
 void everywhere(const std::vector<WorkerId>& ids, const F& f, const Args&... args) {
     const runtime::SyncScope::Hidden hidden;
     using R = detail::CallResult<F, Args...>;
-    std::vector<Future<R>> calls;
+    detail::check_ids(ids);
+    std::vector<std::optional<Future<R>>> calls(ids.size());
     std::vector<std::exception_ptr> failures;
-    for (const WorkerId id : ids)
+    for (std::size_t i = 0; i < ids.size(); ++i)
         try {
-            calls.push_back(spawn_at(id, f, args...));
+            calls[i] = spawn_at(ids[i], f, args...);
         } catch (const ProcessExitedException&) {
-            failures.push_back(std::current_exception());
+            // thrown again below, in its place
         }
-    for (const Future<R>& call : calls)
+    for (std::size_t i = 0; i < ids.size(); ++i)
         try {
-            call.wait();
-            call.throw_if_failed();
+            if (!calls[i])
+                runtime::member_of(runtime::current(), ids[i]);
+            calls[i].value().wait();
+            calls[i]->throw_if_failed();
         } catch (...) {
             failures.push_back(std::current_exception());
         }

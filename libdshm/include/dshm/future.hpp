@@ -147,13 +147,19 @@ public:
     }
     bool isready() const;
     int where() const;
+    // For the library: the record behind the handle, of a future that is not a loop's.
+    runtime::TaskRef task() const { return handle_.task(); }
 
 private:
-    Future(std::vector<detail::TaskHandle> parts, int owner) : parts_(std::move(parts)), owner_(owner) {}
+    Future(detail::TaskHandle handle, int owner) : handle_(std::move(handle)), owner_(owner) {}
     bool wait_until(os::Clock::time_point deadline) const;
+    // f(handle) for the task, or for each part of a loop.
+    template <class F>
+    void for_each_part(F&& f) const;
 
-    std::vector<detail::TaskHandle> parts_;
+    detail::TaskHandle handle_; // of one task; empty in the future of a loop
     int owner_ = 0;
+    std::shared_ptr<const std::vector<detail::TaskHandle>> parts_; // of a loop
 };
 
 template <class T>

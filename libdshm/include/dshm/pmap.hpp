@@ -196,10 +196,11 @@ private:
 template <class F, class Collection>
     requires std::random_access_iterator<decltype(std::begin(std::declval<const Collection&>()))>
 auto pmap(const F& f, const Collection& collection) {
-    ship::detail::require_shippable_closure<F>();
+    using Function = std::decay_t<F>;
+    ship::detail::require_shippable_closure<Function>();
     using Iterator = decltype(std::begin(collection));
-    detail::Map<F, Iterator> map(f, std::begin(collection), std::size(collection));
-    using R = detail::MapResult<F, typename std::iterator_traits<Iterator>::value_type>;
+    detail::Map<Function, Iterator> map(f, std::begin(collection), std::size(collection));
+    using R = detail::MapResult<Function, typename std::iterator_traits<Iterator>::value_type>;
     if constexpr (std::is_void_v<R>) {
         map.run();
     } else {

@@ -22,14 +22,14 @@ namespace dshm {
 int cpu_count();
 
 struct AddprocsOptions {
-    std::optional<Start> start;  // default: as the session says
-    std::string dir;             // working directory; default: the master's now
-    std::vector<std::pair<std::string, std::string>> env; // added to the master's environment now
-    std::optional<Affinity> affinity; // default: as the session says
+    std::optional<Start> start = {};  // default: as the session says
+    std::string dir = {};             // working directory; default: the master's now
+    std::vector<std::pair<std::string, std::string>> env = {}; // added to the master's environment now
+    std::optional<Affinity> affinity = {}; // default: as the session says
     bool enable_threaded_blas = false; // else BLAS and OpenMP have one thread in each worker
     std::chrono::milliseconds timeout = std::chrono::seconds(60);
-    std::string exename;               // for Start::exec
-    std::vector<std::string> exeflags; // for Start::exec
+    std::string exename = {};               // for Start::exec
+    std::vector<std::string> exeflags = {}; // for Start::exec
     std::size_t memory_limit = 0;      // bytes of address space for each worker beyond the segment; 0: none
 };
 

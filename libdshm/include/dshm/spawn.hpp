@@ -28,7 +28,7 @@ template <class F, class... Args>
 using CallResult = typename CallResultOf<F, Args...>::type;
 
 template <class F, class... Args>
-Future<CallResult<F, Args...>> start_call(std::optional<shm::Owner> target, const F& f,
+Future<CallResult<F, Args...>> start_call(const std::optional<runtime::Membership::Member>& target, const F& f,
                                           const Args&... args) {
     runtime::Process& process = runtime::current();
     const runtime::TaskRef task =
@@ -48,7 +48,7 @@ auto spawn(const F& f, const Args&... args) {
 // Runs f(args...) on one process. Throws ProcessExitedException when it has ended, std::invalid_argument for an unknown id.
 template <class F, class... Args>
 auto spawn_at(WorkerId id, const F& f, const Args&... args) {
-    return detail::start_call(runtime::owner_of(runtime::current(), id), f, args...);
+    return detail::start_call(runtime::member_of(runtime::current(), id), f, args...);
 }
 
 // fetch(spawn(f, args...)).
@@ -91,7 +91,7 @@ auto remotecall_fetch(const F& f, WorkerId where, const Args&... args) {
 template <class F, class... Args>
 void remote_do(const F& f, WorkerId where, const Args&... args) {
     runtime::Process& process = runtime::current();
-    runtime::send_call<std::decay_t<F>>(process, runtime::owner_of(process, where), false, f, args...);
+    runtime::send_call<std::decay_t<F>>(process, runtime::member_of(process, where), false, f, args...);
 }
 
 } // namespace dshm

@@ -57,6 +57,7 @@ private:
     void prepare_area(unsigned slot, runtime::Life life);
     void finish_joining();
     void give_up_joining(const std::string& why);
+    void finish_leaving();
     void ask_to_exit(WorkerRecord& worker, os::Clock::duration patience);
     void insist();
     void reap(WorkerId id);
@@ -83,6 +84,7 @@ private:
     std::map<WorkerId, WorkerRecord> workers_;
     WorkerId next_id_ = 2;
     std::optional<Joining> joining_;
+    std::vector<RemoveWorkers> leaving_;
 };
 
 Launcher::Launcher(LauncherStart start)
@@ -162,10 +164,13 @@ void Launcher::wait_for_events() {
 void Launcher::handle(const Request& request) {
     if (request.add)
         add_workers(*request.add);
-    if (request.remove)
+    if (request.remove) {
         for (const int id : request.remove->ids)
             if (const auto worker = workers_.find(id); worker != workers_.end())
                 ask_to_exit(worker->second, patience_before_term);
+        leaving_.push_back(*request.remove);
+        finish_leaving();
+    }
     if (request.stop)
         stop(request.stop->grace_milliseconds);
 }
@@ -283,6 +288,19 @@ void Launcher::give_up_joining(const std::string& why) {
     send_reply(socket_.get(), {{}, why + (printed.empty() ? "" : "; it printed: " + printed)});
 }
 
+// Puts the futures of removals whose workers are all gone.
+void Launcher::finish_leaving() {
+    std::erase_if(leaving_, [this](const RemoveWorkers& removal) {
+        for (const WorkerId id : removal.ids)
+            if (workers_.contains(id))
+                return false;
+        const runtime::TaskRef gone{removal.future_index, removal.future_generation};
+        if (process_.tasks().claim_open(gone))
+            runtime::complete_task(process_, gone, [](runtime::Execution& result) { result.give_nothing(); });
+        return true;
+    });
+}
+
 // ---- ending workers ------------------------------------------------------------------------------------------------
 
 void Launcher::ask_to_exit(WorkerRecord& worker, os::Clock::duration patience) {
@@ -322,6 +340,7 @@ void Launcher::reap(WorkerId id) {
     retire_counters(worker);
     recovery_.bury({worker.owner, worker.id, static_cast<int>(worker.os_pid), status});
     workers_.erase(id);
+    finish_leaving();
 }
 
 void Launcher::write_obituary(const WorkerRecord& worker, int status) {
@@ -385,7 +404,8 @@ void Launcher::settle_output(WorkerRecord& worker) {
         output_.flush();
         errors_.flush();
     }
-    if (!output_.pending() && !errors_.pending())
+    const bool partial = worker.output->partial() || worker.errors->partial();
+    if (!partial && !output_.pending() && !errors_.pending())
         area.output_busy.store(0, std::memory_order_release);
     if (area.output_shown.load(std::memory_order_relaxed) < worker.fence && // relaxed: we alone write it
         output_.written() >= worker.fence_output && errors_.written() >= worker.fence_errors) {

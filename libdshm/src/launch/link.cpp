@@ -63,9 +63,11 @@ std::vector<int> Link::add(const AddWorkers& request) {
     return reply->ids;
 }
 
-void Link::remove(const std::vector<int>& ids) {
+void Link::remove(const RemoveWorkers& request) {
     const std::lock_guard guard(lock_);
-    send_request(socket_.get(), {std::nullopt, RemoveWorkers{ids}, std::nullopt});
+    if (!alive())
+        throw std::runtime_error(launcher_gone);
+    send_request(socket_.get(), {std::nullopt, request, std::nullopt});
 }
 
 void Link::stop(std::chrono::milliseconds grace) noexcept {

@@ -80,7 +80,8 @@ void send_request(int socket, const Request& request) {
     if (request.add)
         send_frame(socket, RequestKind::add, request.add->count, fields_of(request.add->settings));
     else if (request.remove)
-        send_frame(socket, RequestKind::remove, request.remove->ids);
+        send_frame(socket, RequestKind::remove, request.remove->ids, request.remove->future_index,
+                   request.remove->future_generation);
     else
         send_frame(socket, RequestKind::stop, request.stop->grace_milliseconds);
 }
@@ -98,7 +99,10 @@ std::optional<Request> receive_request(int socket) {
         break;
     }
     case RequestKind::remove:
-        request.remove = RemoveWorkers{ship::decode<std::vector<int>>(reader)};
+        request.remove.emplace();
+        request.remove->ids = ship::decode<std::vector<int>>(reader);
+        request.remove->future_index = ship::decode<std::uint32_t>(reader);
+        request.remove->future_generation = ship::decode<std::uint32_t>(reader);
         break;
     case RequestKind::stop:
         request.stop = Stop{ship::decode<std::uint64_t>(reader)};

@@ -1,19 +1,29 @@
 #include "dshm/runtime/call.hpp"
 
+#include <chrono>
+#include <stdexcept>
+
 #include "dshm/runtime/failure.hpp"
 
 namespace dshm::runtime {
 
 namespace {
 
-// Some record in use by this process has been freed, or can be.
+// A record that this process could reserve. Results that are held, here or elsewhere, leave the table for it.
 class TableRoom final : public WaitFor {
 public:
     explicit TableRoom(Process& process) : process_(&process) {}
+    ~TableRoom() { process_->tasks().waiting_for_room().clear(process_->me().slot, std::memory_order_seq_cst); }
+
     bool ready() override {
         if (!task_)
             task_ = process_->tasks().reserve();
         return task_.has_value();
+    }
+    void about_to_sleep() override {
+        process_->tasks().waiting_for_room().set(process_->me().slot, std::memory_order_seq_cst);
+        process_->holdings().ask_to_be_rung();
+        process_->processes().ring_everybody();
     }
     TaskRef task() const { return *task_; }
 
@@ -22,24 +32,28 @@ private:
     std::optional<TaskRef> task_;
 };
 
-TaskRef reserve(Process& process) {
-    if (auto task = process.tasks().reserve())
+TaskRef reserve(Process& process, os::Clock::time_point deadline = os::Clock::time_point::max()) {
+    if (auto task = process.tasks().reserve()) [[likely]]
         return *task;
     process.holdings().make_room();
     TableRoom room(process);
-    process.scheduler().wait(room);
+    if (!process.scheduler().wait_until(room, deadline))
+        throw std::runtime_error("dshm: the table of tasks is full: 65536 futures are waiting to be put");
     return room.task();
 }
 
+// Open futures end when somebody puts them, which the one who makes another may be about to do: so that wait has an end.
+constexpr auto patience_for_open = std::chrono::seconds(1);
+
 } // namespace
 
-OutgoingTask::OutgoingTask(Process& process, std::optional<shm::Owner> target, bool held)
+OutgoingTask::OutgoingTask(Process& process, const std::optional<Membership::Member>& target, bool held)
     : process_(&process), target_(target), held_(held), task_(reserve(process)) {
     TaskRecord& record = process.tasks().record(task_);
     record.form = PayloadForm::inline_bytes;
     record.handles = 0;
     const std::uint64_t word = control::Origin::put(process.me().bits()) |
-                               control::Target::put(target ? target->bits() : 0) |
+                               control::Target::put(target ? static_cast<std::uint64_t>(target->id) : 0) |
                                (held ? control::held : 0);
     // relaxed: published with the task (edge `task-queued`).
     record.control.store(word, std::memory_order_relaxed);
@@ -58,13 +72,12 @@ std::byte* OutgoingTask::begin(std::uint64_t function, const ship::Footprint& ne
 
 TaskRef OutgoingTask::send(std::size_t written, const ship::HandleList& handles) {
     room_->close(written, handles);
-    if (target_ && !process_->processes().alive(*target_))
-        std::rethrow_exception(missing_worker(process_->processes(),
-                                              process_->processes().life(target_->slot).id));
+    if (target_ && !process_->processes().alive(target_->owner))
+        std::rethrow_exception(missing_worker(process_->processes(), target_->id));
     if (!handles.empty())
         process_->holdings().pin(task_, handles.view(), Holdings::PinUntil::ended);
     process_->counters().add(Count::spawned);
-    if (!target_ || *target_ != process_->me())
+    if (!target_ || target_->owner != process_->me())
         process_->counters().add(Count::bytes_sent, process_->tasks().record(task_).size);
     if (held_)
         process_->holdings().adopt(task_);
@@ -78,7 +91,7 @@ TaskRef OutgoingTask::send(std::size_t written, const ship::HandleList& handles)
 }
 
 TaskRef send_open(Process& process) {
-    const TaskRef task = reserve(process);
+    const TaskRef task = reserve(process, os::Clock::now() + patience_for_open);
     TaskRecord& record = process.tasks().record(task);
     record.form = PayloadForm::inline_bytes;
     record.size = 0;
@@ -104,13 +117,13 @@ std::uint64_t function_of(const Operation& operation, std::atomic<std::uint64_t>
     return bits;
 }
 
-shm::Owner owner_of(Process& process, int worker) {
+Membership::Member member_of(Process& process, int worker) {
     if (worker == process.id())
-        return process.me();
+        return {worker, process.me()};
     const auto member = process.find_member(worker);
     if (!member)
         std::rethrow_exception(missing_worker(process.processes(), worker));
-    return member->owner;
+    return *member;
 }
 
 } // namespace dshm::runtime

@@ -115,6 +115,8 @@ std::exception_ptr missing_worker(const ProcessTable& processes, WorkerId id) {
     // acquire, edge `obituary`: the key is stored last.
     if (id > 1 && obituary.key.load(std::memory_order_acquire) == static_cast<std::uint64_t>(id))
         return std::make_exception_ptr(ProcessExitedException(id, exit_reason(obituary)));
+    if (id > 1 && processes.slot_of(id))
+        return std::make_exception_ptr(ProcessExitedException(id, "it is ending"));
     return std::make_exception_ptr(std::invalid_argument(
         "dshm: there is no worker " + std::to_string(id) + "; procs() lists those there are"));
 }

@@ -3,35 +3,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dshm/runtime/payload.hpp"
+
 namespace dshm::runtime {
 
 Holdings::Holdings(TaskTable& tasks, shm::ObjectTable& objects)
     : tasks_(&tasks), objects_(&objects),
-      counts_(static_cast<std::uint32_t*>(std::calloc(shm::max_tasks, sizeof(std::uint32_t)))) {
-    if (counts_ == nullptr)
+      holds_(static_cast<Hold*>(std::calloc(shm::max_tasks, sizeof(Hold)))) {
+    if (holds_ == nullptr)
         throw std::bad_alloc();
-}
-
-void Holdings::add(TaskRef task) {
-    const std::lock_guard guard(lock_);
-    if (in_table(task))
-        ++counts_[task.index];
-    else
-        ++moved_.at(key(task)).count;
-}
-
-void Holdings::drop(TaskRef task) {
-    std::uint32_t left;
-    {
-        const std::lock_guard guard(lock_);
-        if (!in_table(task))
-            return drop_moved(task);
-        left = --counts_[task.index];
-        if ((left & ~observed_bit) != 0)
-            return;
-        counts_[task.index] = 0;
-    }
-    drop_last(task, (left & observed_bit) != 0);
 }
 
 void Holdings::drop_moved(TaskRef task) {
@@ -41,13 +21,18 @@ void Holdings::drop_moved(TaskRef task) {
         return;
     if (moved.phase == TaskPhase::failed && !moved.observed)
         report_failure({moved.phase, moved.form, {moved.bytes.get(), moved.size}});
+    release(moved.handles);
     moved_.erase(at);
 }
 
 void Holdings::free_ended(TaskRef task, bool observed) {
-    if (!observed && tasks_->state(task).phase == TaskPhase::failed)
-        report_failure(view_of(task));
-    tasks_->free_finished(task);
+    const auto phase = tasks_->claim_finished(task);
+    if (!phase)
+        return; // recovery was faster: its runner died after it had ended
+    const TaskRecord& record = tasks_->record(task);
+    if (!observed && *phase == TaskPhase::failed)
+        report_failure({*phase, record.result, payload_bytes(*tasks_, record)});
+    tasks_->free_claimed(task);
 }
 
 void Holdings::drop_last(TaskRef task, bool observed) {
@@ -69,7 +54,7 @@ void Holdings::drop_last(TaskRef task, bool observed) {
 void Holdings::observe(TaskRef task) {
     const std::lock_guard guard(lock_);
     if (in_table(task))
-        counts_[task.index] |= observed_bit;
+        holds_[task.index].observed = 1;
     else
         moved_.at(key(task)).observed = true;
 }
@@ -78,7 +63,7 @@ ResultView Holdings::view_of(TaskRef task) {
     const TaskState state = tasks_->state(task);
     if (state.generation == task.generation) {
         TaskRecord& record = tasks_->record(task);
-        return {state.phase, record.result, {tasks_->payload(record), record.size}};
+        return {state.phase, record.result, payload_bytes(*tasks_, record)};
     }
     const Moved& moved = moved_.at(key(task));
     return {moved.phase, moved.form, {moved.bytes.get(), moved.size}};
@@ -87,23 +72,31 @@ ResultView Holdings::view_of(TaskRef task) {
 bool Holdings::move_out(std::uint32_t index) {
     TaskRecord& record = tasks_->record(index);
     const auto state = TaskState::from_bits(record.state.load(std::memory_order_acquire));
-    if (!is_finished(state.phase) || record.handles != 0)
+    if (!is_finished(state.phase))
         return false;
     const TaskRef task{index, state.generation};
     const ResultView view = view_of(task);
     Moved moved{std::make_unique<std::byte[]>(view.bytes.size()), view.bytes.size(), view.phase,
-                view.form, (counts_[index] & observed_bit) != 0, counts_[index] & ~observed_bit};
+                view.form, holds_[index].observed != 0, holds_[index].count,
+                acquire(payload_handles(*tasks_, record))};
     std::memcpy(moved.bytes.get(), view.bytes.data(), view.bytes.size());
     moved_.emplace(key(task), std::move(moved));
-    counts_[index] = 0;
+    holds_[index] = {};
     return tasks_->free_finished(task);
+}
+
+void Holdings::ask_to_be_rung() {
+    const std::lock_guard guard(lock_);
+    for (std::uint32_t index = 0; index < tasks_->top(); ++index)
+        if (holds_[index].count != 0)
+            tasks_->record(index).control.fetch_or(control::origin_waits, std::memory_order_seq_cst); // edge `park`
 }
 
 std::size_t Holdings::make_room() {
     const std::lock_guard guard(lock_);
     std::size_t freed = 0;
     for (std::uint32_t index = 0; index < tasks_->top(); ++index)
-        if ((counts_[index] & ~observed_bit) != 0 && move_out(index))
+        if (holds_[index].count != 0 && move_out(index))
             ++freed;
     return freed;
 }
@@ -111,12 +104,13 @@ std::size_t Holdings::make_room() {
 void Holdings::pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUntil until) {
     if (handles.empty())
         return;
-    for (const ship::HandleRef& handle : handles)
-        objects_->acquire({handle.index, static_cast<std::uint32_t>(handle.generation)});
+    std::vector<ship::HandleRef> held = acquire(handles);
+    if (held.empty())
+        return;
     bool sweep;
     {
         const std::lock_guard guard(pins_lock_);
-        pins_.push_back({task, until, {handles.begin(), handles.end()}});
+        pins_.push_back({task, until, std::move(held)});
         sweep = pins_.size() >= pins_sweep_at_;
     }
     if (sweep)
@@ -129,8 +123,17 @@ bool Holdings::still_needed(const Pin& pin) const {
            (pin.until == PinUntil::freed || !is_finished(now.phase));
 }
 
-void Holdings::release(const Pin& pin) {
-    for (const ship::HandleRef& handle : pin.handles)
+// Those that are still there: a list that recovery reads may be half overwritten.
+std::vector<ship::HandleRef> Holdings::acquire(std::span<const ship::HandleRef> handles) {
+    std::vector<ship::HandleRef> held;
+    for (const ship::HandleRef& handle : handles)
+        if (objects_->acquire({handle.index, static_cast<std::uint32_t>(handle.generation)}))
+            held.push_back(handle);
+    return held;
+}
+
+void Holdings::release(std::span<const ship::HandleRef> handles) {
+    for (const ship::HandleRef& handle : handles)
         objects_->release({handle.index, static_cast<std::uint32_t>(handle.generation)});
 }
 
@@ -145,7 +148,7 @@ void Holdings::release_pins() {
         pins_sweep_at_ = std::max<std::size_t>(16, 2 * pins_.size());
     }
     for (const Pin& pin : finished)
-        release(pin);
+        release(pin.handles);
 }
 
 } // namespace dshm::runtime

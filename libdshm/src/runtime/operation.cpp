@@ -6,11 +6,11 @@
 
 namespace dshm::runtime {
 
-Execution::Execution(Process& process, TaskRef task) : tasks_(&process.tasks()), task_(task) {}
+Execution::Execution(Process& process, TaskRef task)
+    : process_(&process), tasks_(&process.tasks()), task_(task) {}
 
-ship::Reader Execution::arguments() const {
-    const std::span<const std::byte> bytes = payload_bytes(*tasks_, tasks_->record(task_));
-    return {bytes.data(), bytes.size()};
+void Execution::pin_handles() {
+    process_->holdings().pin(task_, handles_.view(), Holdings::PinUntil::freed);
 }
 
 // The room for the result is found before the arguments go, so that a full segment leaves them to the error message's writer.
@@ -48,11 +48,11 @@ void conclude(Process& process, TaskRef task, TaskPhase phase) {
     const std::uint64_t word = tasks.finish(task, phase);
     if ((word & control::origin_waits) != 0)
         process.processes().area(origin.slot).bell.ring();
-    if ((word & (control::held | control::shared)) != 0)
+    if ((word & (control::held | control::shared)) != 0 || !tasks.claim_finished(task))
         return;
     if (phase == TaskPhase::failed)
         report_failure({phase, record.result, payload_bytes(tasks, record)});
-    tasks.free_finished(task);
+    tasks.free_claimed(task);
 }
 
 } // namespace
@@ -69,8 +69,6 @@ void run_task(Process& process, TaskRef task) noexcept {
         write_failure(process.tasks(), task, std::current_exception(), process.id());
         phase = TaskPhase::failed;
     }
-    if (phase == TaskPhase::done && !execution.handles().empty())
-        process.holdings().pin(task, execution.handles().view(), Holdings::PinUntil::freed);
     process.show_output();
     process.area().current_function.store(0, std::memory_order_relaxed);
     conclude(process, task, phase);
@@ -85,7 +83,6 @@ void complete_task(Process& process, TaskRef task, const std::function<void(Exec
         process.tasks().publish_open(task);
         throw;
     }
-    process.holdings().pin(task, execution.handles().view(), Holdings::PinUntil::freed);
     conclude(process, task, TaskPhase::done);
 }
 

@@ -2,25 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 namespace dshm::runtime {
-
-namespace {
-
-// The record's payload starts on a 32-byte boundary.
-constexpr std::size_t record_alignment = 32;
-
-} // namespace
-
-PayloadRoom::PayloadRoom(TaskTable& tasks, TaskRef task, shm::Tag tag, const ship::Footprint& need)
-    : tasks_(&tasks), task_(task), tag_(tag) {
-    TaskRecord& record = tasks.record(task);
-    record.handles = 0;
-    if (need.size <= inline_payload_size && need.alignment <= record_alignment)
-        record.form = PayloadForm::inline_bytes;
-    else
-        take_block(need.size);
-}
 
 void PayloadRoom::take_block(std::size_t size) {
     const shm::Block block = tasks_->heap().allocate(std::max<std::size_t>(size, 1), tag_);
@@ -28,11 +12,10 @@ void PayloadRoom::take_block(std::size_t size) {
     capacity_ = block.size;
 }
 
-void PayloadRoom::close(std::size_t written, const ship::HandleList& handles) {
+void PayloadRoom::append(std::size_t written, const ship::HandleList& handles) {
+    if (handles.size() > most_handles)
+        throw std::length_error("dshm: a call or result holds more than 65535 handles; put them into several");
     TaskRecord& record = tasks_->record(task_);
-    record.size = static_cast<std::uint32_t>(written);
-    if (handles.empty())
-        return;
     const std::size_t start = base::round_up(written, alignof(ship::HandleRef));
     const std::size_t bytes = handles.size() * sizeof(ship::HandleRef);
     if (start + bytes > capacity_) {
@@ -46,8 +29,8 @@ void PayloadRoom::close(std::size_t written, const ship::HandleList& handles) {
             tasks_->heap().free(old_block, tag_);
     }
     std::memcpy(data() + start, handles.view().data(), bytes);
-    record.handles = static_cast<std::uint16_t>(handles.size());
-    record.size = static_cast<std::uint32_t>(start + bytes);
+    record.handles = handles.size() & most_handles;
+    record.size = (start + bytes) & largest_payload;
 }
 
 std::span<const std::byte> payload_bytes(const TaskTable& tasks, const TaskRecord& record) {

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "dshm/runtime/call.hpp"
@@ -66,14 +67,16 @@ std::optional<Membership::Member> Process::find_member(WorkerId id) {
     return member == nullptr ? std::nullopt : std::optional(*member);
 }
 
-std::size_t Process::worker_count() {
+void Process::renew() {
     const std::uint64_t epoch = header().membership_epoch.load(std::memory_order_acquire);
-    if (worker_count_epoch_.load(std::memory_order_acquire) == epoch)
-        return worker_count_.load(std::memory_order_relaxed); // relaxed: ordered by the load above
-    const std::size_t count = members().size() - 1; // without the master
-    worker_count_.store(count, std::memory_order_relaxed);
-    worker_count_epoch_.store(epoch, std::memory_order_release);
-    return count;
+    const std::vector<Membership::Member> all = members();
+    unsigned highest = shm::launcher_slot;
+    for (const Membership::Member& member : all)
+        highest = std::max<unsigned>(highest, member.owner.slot);
+    // relaxed: published by the epoch.
+    worker_count_.store(all.size() - 1, std::memory_order_relaxed); // without the master
+    mask_words_.store(highest / 64 + 1, std::memory_order_relaxed);
+    seen_epoch_.store(epoch, std::memory_order_release);
 }
 
 void Process::check_session() const {

@@ -5,16 +5,21 @@
 namespace dshm::runtime {
 
 void ProcessTable::ring_everybody() const {
-    for (unsigned slot = 0; slot < shm::max_processes; ++slot) {
-        // An area that was never backed must not be touched.
-        const shm::Offset offset =
-            segment_->geometry().processes + slot * shm::process_area_size;
-        if (!segment_->backing().backed(offset / shm::chunk_size))
-            continue;
+    for_each_backed([this](unsigned slot, ProcessArea& area) {
         const LifePhase phase = life(slot).phase;
         if (phase != LifePhase::none && phase != LifePhase::dead)
-            area(slot).bell.ring_always();
-    }
+            area.bell.ring_always();
+    });
+}
+
+std::optional<unsigned> ProcessTable::slot_of(WorkerId id) const {
+    std::optional<unsigned> found;
+    for_each_backed([&](unsigned slot, ProcessArea&) {
+        const Life now = life(slot);
+        if (now.id == id && now.phase != LifePhase::none && now.phase != LifePhase::dead)
+            found = slot;
+    });
+    return found;
 }
 
 const std::vector<Membership::Member>& Membership::members() {
@@ -24,15 +29,11 @@ const std::vector<Membership::Member>& Membership::members() {
     if (epoch == epoch_)
         return members_;
     members_.clear();
-    for (unsigned slot = 0; slot < shm::max_processes; ++slot) {
-        const shm::Offset offset =
-            segment_->geometry().processes + slot * shm::process_area_size;
-        if (slot == shm::launcher_slot || !segment_->backing().backed(offset / shm::chunk_size))
-            continue;
+    table_.for_each_backed([this](unsigned slot, ProcessArea&) {
         const Life life = table_.life(slot);
-        if (life.active())
+        if (slot != shm::launcher_slot && life.active())
             members_.push_back({life.id, {static_cast<std::uint8_t>(slot), life.incarnation}});
-    }
+    });
     std::sort(members_.begin(), members_.end(),
               [](const Member& a, const Member& b) { return a.id < b.id; });
     epoch_ = epoch;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/payload.hpp"
 
 namespace dshm::runtime {
@@ -27,9 +28,12 @@ void Recovery::clear_masks(const Death& death) {
     std::uint64_t seat = slot + 1u;
     header.long_spinner.compare_exchange(seat, 0, std::memory_order_relaxed,
                                          std::memory_order_relaxed); // relaxed: a hint
-    // What lies in its ready ring can be stolen as ever, should the owner have died before it said so.
-    if (process_->processes().area(slot).ready.peek())
-        header.ready.set(slot, std::memory_order_seq_cst);
+    // It may have died between filling a ring and saying so, or between clearing a ring's bit and looking again. What lies in
+    // the dead one's own ring is stolen as ever.
+    process_->processes().for_each_backed([&](unsigned backed, ProcessArea& area) {
+        if (area.ready.peek())
+            header.ready.set(backed, std::memory_order_seq_cst);
+    });
 }
 
 namespace {
@@ -116,7 +120,7 @@ void Recovery::sweep_queued(const Death& death, TaskRef task) {
     const std::uint64_t word =
         process_->tasks().record(task).control.load(std::memory_order_acquire);
     const auto target = control::Target::get(word);
-    if (target == death.owner.bits()) {
+    if (target == static_cast<std::uint64_t>(death.id)) {
         if (process_->tasks().claim_queued(task))
             fail(death, task, false);
     } else if (control::Origin::get(word) == death.owner.bits() && !put(task)) {
@@ -131,21 +135,26 @@ void Recovery::fail(const Death& death, TaskRef task, bool started) {
     write_exit(tasks, task,
                {death.id, death.wait_status, death.os_pid, started ? 1u : 0u, record.function});
     const std::uint64_t word = tasks.finish(task, TaskPhase::failed);
-    if ((word & (control::held | control::shared)) != 0)
+    if ((word & control::origin_waits) != 0)
+        process_->processes().area(shm::Owner::from_bits(control::Origin::get(word)).slot).bell.ring();
+    if ((word & (control::held | control::shared)) != 0 || !tasks.claim_finished(task))
         return;
     report_failure({TaskPhase::failed, record.result, payload_bytes(tasks, record)});
-    tasks.free_finished(task);
+    tasks.free_claimed(task);
 }
 
 void Recovery::sweep_holder(const Death& death, TaskRef task) {
     TaskTable& tasks = process_->tasks();
     TaskRecord& record = tasks.record(task);
     const std::uint64_t word = record.control.load(std::memory_order_acquire);
-    if ((word & (control::held | control::shared)) == 0) { // its last holder or its runner died before freeing it
-        tasks.free_finished(task);
+    const bool spawned = control::Origin::get(word) == death.owner.bits();
+    if ((word & (control::held | control::shared)) == 0) {
+        // Its last holder, or the one that ended it, died before it was freed. Others free their own.
+        if (spawned || tasks.state(task).owner == death.owner)
+            tasks.free_finished(task);
         return;
     }
-    if (control::Origin::get(word) != death.owner.bits() || (word & control::held) == 0)
+    if (!spawned || (word & control::held) == 0)
         return;
     if (tasks.claim_open(task)) {
         record.form = PayloadForm::inline_bytes;
@@ -178,17 +187,26 @@ void Recovery::sweep_blocks() {
     });
 }
 
+// Puts the task's entry where it belongs: a task for anyone into the launcher's own ready ring. False when the ring is full.
 bool Recovery::put(TaskRef task) {
     TaskTable& tasks = process_->tasks();
     const std::uint64_t word = tasks.record(task).control.load(std::memory_order_acquire);
-    const auto target = control::Target::get(word);
-    ProcessArea& area = target == 0 ? process_->area()
-                                    : process_->processes().area(shm::Owner::from_bits(target).slot);
-    auto put_into = [&](auto& ring) { return ring.put(entry_of(task)) == queue::PutResult::done; };
-    const bool done = target == 0 ? put_into(area.ready) : put_into(area.inbox);
-    if (done && target == 0)
-        process_->header().ready.set(process_->me().slot, std::memory_order_seq_cst);
-    return done;
+    const auto target = static_cast<WorkerId>(control::Target::get(word));
+    if (target != 0)
+        return put_for(target, task);
+    if (process_->area().ready.put(entry_of(task)) == queue::PutResult::full)
+        return false;
+    process_->header().ready.set(process_->me().slot, std::memory_order_seq_cst);
+    return true;
+}
+
+bool Recovery::put_for(WorkerId target, TaskRef task) {
+    ProcessTable& table = process_->processes();
+    if (const auto slot = table.slot_of(target))
+        return table.area(*slot).inbox.put(entry_of(task)) == queue::PutResult::done;
+    if (process_->tasks().claim_queued(task)) // both its ends have died
+        fail_task(*process_, task, missing_worker(table, target));
+    return true;
 }
 
 void Recovery::retry() {

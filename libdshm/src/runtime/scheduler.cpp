@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 
+#include "dshm/base/scope_guard.hpp"
 #include "dshm/os/clock.hpp"
 #include "dshm/os/cpu.hpp"
 #include "dshm/runtime/failure.hpp"
@@ -44,25 +46,26 @@ bool stack_is_deep() {
     return std::abs(thread_state.stack_base - here) > stack_for_helping;
 }
 
-// A ring has taken entries since it was found full.
-template <class Ring>
+// A ring has room, or there is no point in waiting for it.
+template <class Ring, class GiveUp>
 class RingRoom final : public WaitFor {
 public:
-    RingRoom(Ring& ring, unsigned me) : ring_(&ring), me_(me) {}
-    bool ready() override { return ring_->size_hint() < Ring::capacity(); }
+    RingRoom(Ring& ring, unsigned me, GiveUp& give_up) : ring_(&ring), me_(me), give_up_(&give_up) {}
+    bool ready() override { return !ring_->full() || (*give_up_)(); }
     void about_to_sleep() override { ring_->waiting_for_room().set(me_, std::memory_order_seq_cst); }
 
 private:
     Ring* ring_;
     unsigned me_;
+    GiveUp* give_up_;
 };
 
-// The first set bit of the mask at or after `start`, cyclically, among [first, end) slots; `none` if there is none.
+// The first set bit of the mask at or after `start`, cyclically; `none` if there is none. Only the first `words` words are in use.
 constexpr unsigned none = shm::max_processes;
 
-unsigned next_in(const shm::ProcessMask& mask, unsigned start) {
-    for (unsigned step = 0; step <= mask.words.size(); ++step) {
-        const unsigned word = (start / 64 + step) % mask.words.size();
+unsigned next_in(const shm::ProcessMask& mask, unsigned start, unsigned words) {
+    for (unsigned step = 0; step <= words; ++step) {
+        const unsigned word = (start / 64 + step) % words;
         // relaxed: hints; what is found there is checked.
         std::uint64_t bits = mask.words[word].load(std::memory_order_relaxed);
         if (step == 0)
@@ -88,7 +91,8 @@ bool Scheduler::work_visible() const {
         return false;
     if (process_->area().inbox.peek())
         return true;
-    return may_run_ready() && !process_->header().ready.empty(std::memory_order_seq_cst);
+    return may_run_ready() &&
+           !process_->header().ready.empty(std::memory_order_seq_cst, process_->mask_words());
 }
 
 bool Scheduler::run_one() {
@@ -98,7 +102,9 @@ bool Scheduler::run_one() {
 }
 
 void Scheduler::start(TaskRef task) {
-    stop_searching();
+    // A wake that was meant for work elsewhere goes on to somebody else.
+    if (stop_searching() && !process_->header().ready.empty(std::memory_order_seq_cst, process_->mask_words()))
+        wake_a_searcher();
     ++thread_state.depth;
     {
         const SyncScope::Hidden hidden; // what the task spawns is not ours to wait for
@@ -122,10 +128,15 @@ bool Scheduler::run_from_inbox() {
     while (const auto front = inbox.peek()) {
         const auto task = process_->tasks().claim(front->entry);
         advance(inbox, front->position, 1);
-        if (task) {
+        if (!task)
+            continue;
+        const auto target = control::Target::get(
+            process_->tasks().record(*task).control.load(std::memory_order_relaxed)); // relaxed: fixed since it was queued
+        if (target == static_cast<std::uint64_t>(process_->id()))
             start(*task);
-            return true;
-        }
+        else // it was meant for the one that died in this slot before us
+            fail_task(*process_, *task, missing_worker(process_->processes(), static_cast<WorkerId>(target)));
+        return true;
     }
     return false;
 }
@@ -146,7 +157,7 @@ bool Scheduler::run_from_own_ready() {
 bool Scheduler::steal() {
     const shm::ProcessMask& ready = process_->header().ready;
     for (unsigned tried = 0; tried < shm::max_processes; ++tried) {
-        const unsigned victim = next_in(ready, (thread_state.last_victim + 1) % shm::max_processes);
+        const unsigned victim = next_in(ready, (thread_state.last_victim + 1) % shm::max_processes, process_->mask_words());
         if (victim == none)
             return false;
         thread_state.last_victim = victim;
@@ -177,7 +188,7 @@ bool Scheduler::steal_from(unsigned victim) {
         const std::size_t batch = std::clamp<std::size_t>(share, 1, largest_batch);
         for (; taken < batch; ++taken) {
             const auto entry = ring.peek_behind(front->position, taken);
-            if (!entry || own.put(*entry) == queue::PutResult::full)
+            if (!entry || own.put(*entry, ready_hint_) == queue::PutResult::full)
                 break;
             __builtin_prefetch(&process_->tasks().record(entry->index), 1);
         }
@@ -187,6 +198,7 @@ bool Scheduler::steal_from(unsigned victim) {
         mask.set(process_->me().slot, std::memory_order_seq_cst);
     if (!task)
         return taken > 1 && run_from_own_ready();
+    process_->counters().add(Count::stolen, taken);
     stop_searching();
     if (taken > 1 || ring.size_hint() > 0)
         wake_a_searcher();
@@ -196,64 +208,97 @@ bool Scheduler::steal_from(unsigned victim) {
 
 // ---- giving work ---------------------------------------------------------------------------------------------------
 
-template <class Ring>
-void Scheduler::put(Ring& ring, queue::Entry entry) {
-    while (ring.put(entry) == queue::PutResult::full) {
-        RingRoom<Ring> room(ring, process_->me().slot);
+template <class Ring, class GiveUp>
+void Scheduler::put(Ring& ring, queue::Entry entry, typename Ring::ProducerHint& hint, GiveUp& give_up) {
+    while (ring.put(entry, hint) == queue::PutResult::full && !give_up()) {
+        RingRoom<Ring, GiveUp> room(ring, process_->me().slot, give_up);
         wait(room);
     }
 }
 
-void Scheduler::send_to(shm::Owner target, TaskRef task) {
-    ProcessArea& area = process_->processes().area(target.slot);
-    put(area.inbox, entry_of(task));
+void Scheduler::send_to(const Membership::Member& target, TaskRef task) {
+    ProcessArea& area = process_->processes().area(target.owner.slot);
+    auto dead = [&] { return !process_->processes().alive(target.owner); };
+    put(area.inbox, entry_of(task), inbox_hints_[target.owner.slot], dead);
     area.bell.ring();
     // A target that died before the entry was there has been swept already: nobody else will end this task.
-    if (!process_->processes().alive(target) && process_->tasks().claim_queued(task))
-        fail_task(*process_, task,
-                  missing_worker(process_->processes(), process_->processes().life(target.slot).id));
+    if (dead() && process_->tasks().claim_queued(task))
+        fail_task(*process_, task, missing_worker(process_->processes(), target.id));
 }
 
 void Scheduler::offer(TaskRef task) {
-    put(process_->area().ready, entry_of(task));
+    // With no stack left for others' tasks and no room in the ring, the new one is run here and now.
+    auto run_it_here = [&] {
+        const bool mine = stack_is_deep() && process_->tasks().claim_queued(task);
+        if (mine)
+            start(task);
+        return mine || process_->tasks().ended(task);
+    };
+    put(process_->area().ready, entry_of(task), ready_hint_, run_it_here);
     shm::ProcessMask& mask = process_->header().ready;
     if (!mask.test(process_->me().slot, std::memory_order_seq_cst)) // edge `ready-hint`
         mask.set(process_->me().slot, std::memory_order_seq_cst);
     wake_a_searcher();
 }
 
-void Scheduler::stop_searching() {
+// True when this process was marked as searching.
+bool Scheduler::stop_searching() {
     shm::ProcessMask& searching = process_->header().searching;
-    if (searching.test(process_->me().slot, std::memory_order_relaxed)) // relaxed: our own bit
+    const bool marked = searching.test(process_->me().slot, std::memory_order_seq_cst);
+    if (marked)
         searching.clear(process_->me().slot, std::memory_order_seq_cst);
+    return marked;
 }
 
 // Wakes one sleeping worker, unless one is awake and looking already. The next in turn, so that work goes round.
 void Scheduler::wake_a_searcher() {
     shm::Header& header = process_->header();
-    if (!header.searching.empty(std::memory_order_seq_cst))
+    const unsigned words = process_->mask_words();
+    if (!header.searching.empty(std::memory_order_seq_cst, words))
         return;
-    unsigned slot = next_in(header.parked, (thread_state.last_woken + 1) % shm::max_processes);
+    unsigned slot = next_in(header.parked, (thread_state.last_woken + 1) % shm::max_processes, words);
     if (slot == shm::master_slot) // sleeps for its own reasons
-        slot = next_in(header.parked, shm::first_worker_slot);
+        slot = next_in(header.parked, shm::first_worker_slot, words);
     if (slot == none || slot < shm::first_worker_slot)
         return;
     thread_state.last_woken = slot;
     header.searching.set(slot, std::memory_order_seq_cst);
-    process_->processes().area(slot).bell.ring();
+    // It may have woken up by itself, or died, just now: then nobody would take the mark off.
+    if (header.parked.test(slot, std::memory_order_seq_cst))
+        process_->processes().area(slot).bell.ring();
+    else
+        header.searching.clear(slot, std::memory_order_seq_cst);
+}
+
+// Work in rings whose bit was lost, because a thief died or was stopped between clearing it and looking again. Looked for by
+// idle workers when a sleep has timed out: O(processes), at most once a second.
+void Scheduler::find_lost_work() {
+    shm::ProcessMask& mask = process_->header().ready;
+    for (const auto& member : process_->members())
+        if (!mask.test(member.owner.slot, std::memory_order_seq_cst) &&
+            process_->processes().area(member.owner.slot).ready.peek())
+            mask.set(member.owner.slot, std::memory_order_seq_cst);
 }
 
 // ---- waiting -------------------------------------------------------------------------------------------------------
 
 bool Scheduler::crowded() const {
     std::size_t asleep = 0;
-    for (const shm::Word64& word : process_->header().parked.words)
-        asleep += static_cast<std::size_t>(std::popcount(word.load(std::memory_order_relaxed))); // relaxed: a guess
+    process_->header().parked.for_each(std::memory_order_relaxed, [&](unsigned) { ++asleep; }); // relaxed: a guess
     return process_->worker_count() + 1 > asleep + static_cast<std::size_t>(os::cpu_count());
 }
 
 bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
+    const base::ScopeGuard no_longer([this] { stop_searching(); });
     while (!what.ready()) {
+        if (may_run_ready()) {
+            if (const auto awaited = what.claim_awaited()) {
+                start(*awaited);
+                continue;
+            }
+        }
+        if (run_one())
+            continue;
         switch (spin(what)) {
         case Spin::ready:
             return true;
@@ -331,11 +376,20 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     const unsigned me = process_->me().slot;
     shm::Header& header = process_->header();
     stop_searching();
+    if (!process_->tasks().waiting_for_room().empty(std::memory_order_seq_cst))
+        process_->holdings().make_room();
+    if (!header.ready.test(me, std::memory_order_seq_cst) && process_->area().ready.peek()) {
+        header.ready.set(me, std::memory_order_seq_cst);
+        wake_a_searcher();
+    }
     what.about_to_sleep();
     header.parked.set(me, std::memory_order_seq_cst); // edge `park`
+    const auto start = os::Clock::now();
     process_->area().bell.wait([&] { return what.ready() || work_visible(); }, limit);
     header.parked.clear(me, std::memory_order_seq_cst);
     thread_state.idle_tick = os::ticks();
+    if (!process_->is_master() && os::Clock::now() - start >= waiting::longest_sleep)
+        find_lost_work();
     process_->check_session();
 }
 

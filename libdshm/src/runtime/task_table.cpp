@@ -1,7 +1,10 @@
 #include "dshm/runtime/task_table.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
+
+#include "dshm/runtime/process_table.hpp"
 
 namespace dshm::runtime {
 
@@ -100,16 +103,19 @@ std::uint64_t TaskTable::finish(TaskRef task, TaskPhase phase) const {
     return record.control.load(std::memory_order_seq_cst);
 }
 
-bool TaskTable::free_finished(TaskRef task) {
-    TaskRecord& record = records_[task.index];
+std::optional<TaskPhase> TaskTable::claim_finished(TaskRef task) const {
     const TaskState seen = state(task);
     if (seen.generation != task.generation || !is_finished(seen.phase) ||
-        !change(record, seen, {TaskPhase::filling, me_, 0, seen.generation}))
-        return false;
+        !change(record(task), seen, {TaskPhase::filling, me_, 0, seen.generation}))
+        return std::nullopt;
+    return seen.phase;
+}
+
+void TaskTable::free_claimed(TaskRef task) {
+    const TaskRecord& record = records_[task.index];
     if (record.form == PayloadForm::block)
         heap_->free(block_of(record), shm::Tag::result(task.index, task.generation));
     release(task);
-    return true;
 }
 
 void TaskTable::abandon(TaskRef task) {
@@ -120,10 +126,17 @@ void TaskTable::abandon(TaskRef task) {
 }
 
 void TaskTable::release(TaskRef task) {
+    // release, edge `task-free`: whoever reserves the record finds the last use ended.
     record(task).state.store(TaskState{TaskPhase::free, {}, 0, task.generation + 1}.bits(),
                              std::memory_order_release);
-    const std::lock_guard guard(lock_);
-    hints_.push_back(task.index);
+    {
+        const std::lock_guard guard(lock_);
+        hints_.push_back(task.index);
+    }
+    if (!waiting_for_room().empty(std::memory_order_relaxed)) [[unlikely]] // relaxed: who sleeps looks again within a second
+        waiting_for_room().for_each(std::memory_order_relaxed, [this](unsigned slot) {
+            ProcessTable(*segment_).area(slot).bell.ring();
+        });
 }
 
 shm::Offset TaskTable::block_of(const TaskRecord& record) const {

@@ -122,30 +122,25 @@ FunctionId ModuleRegistry::id_of(const void* address) {
     if (number == 0)
         return {};
     const std::lock_guard lock(mutex_);
-    if (version_ != source_.version())
-        rescan();
+    look_around();
     Known* known = containing(number);
     if (known == nullptr)
         throw UnknownFunction("the address " + hexadecimal(number) +
                               " lies in no loaded program or library, so no other process can know "
-                              "it; only functions "
-                              "that were compiled into one can be sent");
-    if (!known->row) {
-        known->row = table_.enter(known->module);
-        remember(*known->row, known->module);
-    }
+                              "it; only functions that were compiled into one can be sent");
+    if (!known->row)
+        remember(table_.enter(known->module), *known);
     return FunctionId::of(*known->row, number - known->module.base);
 }
 
 const void* ModuleRegistry::find_address(FunctionId function) {
     const std::lock_guard lock(mutex_);
-    rescan();
+    look_around();
     const std::uint64_t key = table_.key(function.module());
     for (Known& known : modules_) {
         if (key == 0 || known.module.key != key)
             continue;
-        known.row = function.module();
-        remember(*known.row, known.module);
+        remember(function.module(), known);
         const std::uintptr_t address = known.module.base + function.offset();
         if (address < known.module.first || address >= known.module.last)
             break;
@@ -154,30 +149,43 @@ const void* ModuleRegistry::find_address(FunctionId function) {
     throw_unknown(function);
 }
 
-void ModuleRegistry::rescan() {
-    const std::uint64_t version =
-        source_.version(); // before the list: a change in between is seen next time
+// Lists the modules anew if something was loaded or unloaded. What is known stays known unless it
+// moved or went.
+void ModuleRegistry::look_around() {
+    const std::uint64_t version = source_.version(); // first: a later change is seen next time
+    if (version_ == version)
+        return;
     std::vector<LoadedModule> loaded = source_.list();
     std::sort(loaded.begin(), loaded.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (Place& place :
-         places_) // forget what was unloaded; the others come back with their next use
-        place.extent.store(0, std::memory_order_relaxed);
     modules_.clear();
     for (LoadedModule& module : loaded)
         modules_.push_back({std::move(module), std::nullopt});
+    for (std::size_t row = 0; row < places_.size(); ++row)
+        if (places_[row].extent.load(std::memory_order_relaxed) != 0) // relaxed: only we write
+            find_again(row);
     version_ = version;
 }
 
-// While the extent is 0 no reader uses the base.
-void ModuleRegistry::remember(std::size_t row, const LoadedModule& module) noexcept {
+void ModuleRegistry::find_again(std::size_t row) {
+    for (Known& known : modules_)
+        if (known.module.key == table_.key(row))
+            return remember(row, known);
+    places_[row].extent.store(0, std::memory_order_relaxed); // its library was closed
+}
+
+// Relaxed where nothing is published: a reader that still has the old pair holds the address of a
+// library that was closed under it, which is its own mistake.
+void ModuleRegistry::remember(std::size_t row, Known& known) noexcept {
+    known.row = row;
     Place& place = places_[row];
-    place.extent.store(
-        0,
-        std::
-            memory_order_relaxed); // relaxed: a reader of the old pair holds an open library's base
-    place.base.store(module.base, std::memory_order_relaxed); // ordered by the release below
-    place.extent.store(module.last - module.base, std::memory_order_release);
+    const std::uintptr_t extent = known.module.last - known.module.base;
+    if (place.base.load(std::memory_order_relaxed) == known.module.base &&
+        place.extent.load(std::memory_order_relaxed) == extent)
+        return;
+    place.extent.store(0, std::memory_order_relaxed); // no reader uses the base meanwhile
+    place.base.store(known.module.base, std::memory_order_relaxed);
+    place.extent.store(extent, std::memory_order_release); // edge MODULE-PLACE
 }
 
 ModuleRegistry::Known* ModuleRegistry::containing(std::uintptr_t address) {

@@ -54,8 +54,8 @@ std::size_t Backing::backed_bytes() const {
     std::size_t chunks = 0;
     for (std::size_t i = 0; i < geometry_.capacity / extent_size; ++i)
         // relaxed: a statistic, nothing is read on the strength of it.
-        chunks += static_cast<std::size_t>(
-            std::popcount(words_[i].load(std::memory_order_relaxed)));
+        chunks +=
+            static_cast<std::size_t>(std::popcount(words_[i].load(std::memory_order_relaxed)));
     return chunks * chunk_size;
 }
 

@@ -14,7 +14,8 @@ Offset BlockPools::take_thoroughly(unsigned size_class, Tag tag) {
     return pool.free.empty() ? 0 : pop(pool, size_class, tag);
 }
 
-// Looks through a few chunks, those that were looked at longest ago first, for blocks that other processes freed.
+// Looks through a few chunks, those that were looked at longest ago first, for blocks that other
+// processes freed.
 bool BlockPools::refill(Pool& pool, unsigned size_class) {
     if (pool.wants_chunk)
         return false;
@@ -43,8 +44,9 @@ std::size_t BlockPools::collect(Pool& pool, unsigned size_class, Chunk chunk) {
     return pool.free.size() - before;
 }
 
-// A burst is over when the next two chunks in turn hold nothing: one goes back. None of its blocks is listed, because
-// the chunks at the cursor were looked at longest ago and the list was empty since.
+// A burst is over when the next two chunks in turn hold nothing: one goes back. None of its blocks
+// is listed, because the chunks at the cursor were looked at longest ago and the list was empty
+// since.
 void BlockPools::shed_spare(Pool& pool, unsigned size_class) {
     const std::size_t next = (pool.cursor + 1) % pool.chunks.size();
     const Chunk spare = pool.chunks[pool.cursor];
@@ -98,8 +100,8 @@ void BlockPools::trim() {
         compact(size_class, 0);
 }
 
-// Lists what is free anew, so that chunks that hold nothing can go back. Costs a look at every tag of the class, so it
-// comes only after at least half of the blocks were freed.
+// Lists what is free anew, so that chunks that hold nothing can go back. Costs a look at every tag
+// of the class, so it comes only after at least half of the blocks were freed.
 void BlockPools::compact(unsigned size_class, std::size_t keep) {
     Pool& pool = pools_[size_class];
     const std::size_t block_count = size_classes[size_class].block_count;

@@ -6,8 +6,8 @@ namespace dshm::shm {
 
 namespace {
 
-// A chunk's worth of fresh pages costs 48 µs, a step of a search 2 to 10 ns: this many steps cost at most a tenth of
-// what they may save.
+// A chunk's worth of fresh pages costs 48 µs, a step of a search 2 to 10 ns: this many steps cost
+// at most a tenth of what they may save.
 constexpr std::uint64_t search_steps_at_least = 512;
 constexpr std::uint64_t search_steps_per_chunk = 64;
 
@@ -50,7 +50,8 @@ std::optional<ChunkTable::Claim> ChunkTable::search(Wanted wanted, std::uint64_t
         const ChunkState found = state(at);
         const std::uint64_t span = found.span();
         passed += span;
-        if (found.available() && (pages == Pages::any || backing_.backed(offset_of(at) / chunk_size))) {
+        if (found.available() &&
+            (pages == Pages::any || backing_.backed(offset_of(at) / chunk_size))) {
             if (++at - run < wanted.length)
                 continue;
             const std::optional<Chunk> taken = claim_all({run, wanted.length});
@@ -123,7 +124,8 @@ void ChunkTable::release(Run claimed) noexcept {
 void ChunkTable::dissolve(Run run, Owner name) noexcept {
     for (Chunk chunk = run.first + 1; chunk < run.first + run.length; ++chunk)
         set_state(chunk, ChunkState::part(name));
-    // T2 holds: the tails name the dissolver before the head stops covering them. Commit, edge `run-dissolved`.
+    // T2 holds: the tails name the dissolver before the head stops covering them. Commit, edge
+    // `run-dissolved`.
     set_state(run.first, ChunkState::part(name));
     for (Chunk chunk = run.first; chunk < run.first + run.length; ++chunk)
         set_state(chunk, ChunkState::free());

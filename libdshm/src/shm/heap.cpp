@@ -68,7 +68,8 @@ Run Heap::allocate_run(std::size_t bytes, Tag tag, Fill fill) {
     if (fill == Fill::zeros)
         fill_with_zeros(run);
     table_.set_run_tag(run.first, tag);
-    // Commit, edge `run-committed`. T2: the tails are PART(me). T3: nothing but zeros was written to a pristine chunk.
+    // Commit, edge `run-committed`. T2: the tails are PART(me). T3: nothing but zeros was written
+    // to a pristine chunk.
     table_.set_state(run.first, ChunkState::head(length));
     const PrivateLock::Guard guard(lock_);
     runs_.remember(run);
@@ -87,7 +88,8 @@ void Heap::fill_with_zeros(Run run) {
             std::memset(table_.address_of(chunk), 0, chunk_size);
 }
 
-// A claim whose pages are there. A full file system, or a full heap, first gives back what is kept for quick reuse.
+// A claim whose pages are there. A full file system, or a full heap, first gives back what is kept
+// for quick reuse.
 ChunkTable::Claim Heap::claim(ChunkTable::Wanted wanted, std::size_t bytes) {
     try {
         return back(claim_any(wanted, bytes));
@@ -118,7 +120,8 @@ ChunkTable::Claim Heap::back(const ChunkTable::Claim& claim) {
     return claim;
 }
 
-// Only when the heap or the file system has no room: everything that is kept for quick reuse goes back.
+// Only when the heap or the file system has no room: everything that is kept for quick reuse goes
+// back.
 void Heap::reclaim() {
     table_.dissolve_warm();
     const PrivateLock::Guard guard(lock_);
@@ -128,12 +131,12 @@ void Heap::reclaim() {
 
 void Heap::throw_exhausted(std::size_t bytes) const {
     const std::size_t left = table_.available() * chunk_size;
-    throw SharedMemoryExhausted(
-        bytes, left,
-        "shared memory exhausted: asked for " + std::to_string(bytes / 1024 + (bytes % 1024 != 0)) + " KiB, " +
-            std::to_string(left >> 10) + " KiB left in a segment of " +
-            std::to_string(segment_.geometry().capacity >> 20) +
-            " MiB; free SharedArrays and futures, or raise DSHM_CAPACITY");
+    throw SharedMemoryExhausted(bytes, left,
+                                "shared memory exhausted: asked for " +
+                                    std::to_string(bytes / 1024 + (bytes % 1024 != 0)) + " KiB, " +
+                                    std::to_string(left >> 10) + " KiB left in a segment of " +
+                                    std::to_string(segment_.geometry().capacity >> 20) +
+                                    " MiB; free SharedArrays and futures, or raise DSHM_CAPACITY");
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -187,8 +190,9 @@ bool Heap::free(Offset block, Tag expected) {
     return change(*place.tag, expected, Tag{});
 }
 
-// Under the lock, so that no look through the chunk's tags comes between the tag and the list (P1); the chunk could have
-// been given back until the lock was had, but then the block was not the caller's to free.
+// Under the lock, so that no look through the chunk's tags comes between the tag and the list (P1);
+// the chunk could have been given back until the lock was had, but then the block was not the
+// caller's to free.
 bool Heap::free_own_small(Offset block, const Place& place, Tag expected) {
     const PrivateLock::Guard guard(lock_);
     if (table_.state(place.chunk) != place.state || !change(*place.tag, expected, Tag{}))

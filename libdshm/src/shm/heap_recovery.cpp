@@ -1,5 +1,5 @@
-// The launcher's half of the heap: what a dead process owned, and what it had handed to tasks that never came to be.
-// Walks over the whole table; correctness is argued in chunk_table.hpp.
+// The launcher's half of the heap: what a dead process owned, and what it had handed to tasks that
+// never came to be. Walks over the whole table; correctness is argued in chunk_table.hpp.
 #include <algorithm>
 
 #include "dshm/shm/heap.hpp"
@@ -26,18 +26,19 @@ void Heap::recover(Owner dead) {
     }
 }
 
-// A run that the dead process owned, was taking apart or kept warm is taken apart in its name: if this is interrupted,
-// the next walk finds what it would have found had the dead one died there.
+// A run that the dead process owned, was taking apart or kept warm is taken apart in its name: if
+// this is interrupted, the next walk finds what it would have found had the dead one died there.
 void Heap::recover_run(Chunk chunk, ChunkState state, Owner dead) {
     const Tag tag = table_.run_tag(chunk);
-    // The CAS fails when a living process has taken the dead one's WARM run meanwhile: then it is that one's.
+    // The CAS fails when a living process has taken the dead one's WARM run meanwhile: then it is
+    // that one's.
     if (tag.names(dead) && state.length() <= table_.top() - chunk &&
         table_.change_run_tag(chunk, tag, Tag::leaving(dead)))
         table_.dissolve({chunk, state.length()}, dead);
 }
 
-// The dead process's own blocks may lie in chunks of others, to whom it owes nothing. While one of its blocks is here
-// the chunk cannot be given back by its owner, so a tag that names it is a tag.
+// The dead process's own blocks may lie in chunks of others, to whom it owes nothing. While one of
+// its blocks is here the chunk cannot be given back by its owner, so a tag that names it is a tag.
 void Heap::recover_small(Chunk chunk, ChunkState state, Owner dead) {
     Word64* const tags = table_.block_tags(chunk);
     const unsigned size_class = state.size_class();
@@ -46,16 +47,20 @@ void Heap::recover_small(Chunk chunk, ChunkState state, Owner dead) {
         if (tag.load(std::memory_order_acquire) == Tag::own(dead).bits)
             change(tag, Tag::own(dead), Tag{});
     });
-    const bool of_dead = state == ChunkState::small(size_class, dead);
-    const bool orphan = state.kind() == ChunkKind::orphan;
-    if (!of_dead && !orphan)
-        return;
-    // Nobody hands out blocks of this chunk now (P2), so "all free" stays true unless it is adopted: then the CAS fails.
-    // It cannot have become an orphan again by then, because only this thread makes orphans.
-    const bool empty = table_.all_blocks_free(chunk, size_class);
-    if (of_dead || empty)
-        table_.change_state(chunk, state,
-                            empty ? ChunkState::free() : ChunkState::orphan(size_class));
+    if (state == ChunkState::small(size_class, dead))
+        // The launcher's alone now. Nobody hands out its blocks (P2), so "all free" stays true.
+        table_.set_state(chunk, table_.all_blocks_free(chunk, size_class)
+                                    ? ChunkState::free()
+                                    : ChunkState::orphan(size_class));
+    else
+        free_empty_orphan(chunk, state);
+}
+
+// "All free" stays true unless the orphan is adopted; then the CAS fails. It cannot be an orphan
+// with blocks in use by then, because only the launcher's one thread, which is here, makes those.
+void Heap::free_empty_orphan(Chunk chunk, ChunkState state) {
+    if (state.kind() == ChunkKind::orphan && table_.all_blocks_free(chunk, state.size_class()))
+        table_.change_state(chunk, state, ChunkState::free());
 }
 
 bool Heap::free_in_name_of(Owner dead, Offset block, Tag expected) {
@@ -101,12 +106,13 @@ std::size_t Heap::sweep_small(Chunk chunk, ChunkState state, bool (*wanted)(void
         const Tag tag{tags[i].load(std::memory_order_acquire)};
         if (!tag.handed_over() || wanted(predicate, tag))
             continue;
-        // The chunk may have been given back since. If it has the same state now, the word at hand is a tag again, and
-        // the CAS compares all of it.
+        // The chunk may have been given back since. If it has the same state now, the word at hand
+        // is a tag again, and the CAS compares all of it.
         if (table_.state(chunk) != state)
             return freed;
         freed += free(table_.offset_of(chunk) + size_classes[state.size_class()].offset_of(i), tag);
     }
+    free_empty_orphan(chunk, state);
     return freed;
 }
 

@@ -17,17 +17,17 @@ constexpr std::size_t most_hints = 256;
 Tag tag_of(ObjectTable::Ref ref) { return Tag::object(ref.index, ref.generation); }
 
 [[noreturn]] void throw_full(std::size_t bytes) {
-    throw SharedMemoryExhausted(bytes, 0,
-                                "shared memory exhausted: there are " + std::to_string(max_objects) +
-                                    " shared objects already; drop SharedArrays that are not needed");
+    throw SharedMemoryExhausted(
+        bytes, 0,
+        "shared memory exhausted: there are " + std::to_string(max_objects) +
+            " shared objects already; drop SharedArrays that are not needed");
 }
 
 } // namespace
 
 ObjectTable::ObjectTable(Segment& segment, Heap& heap, Owner me)
-    : header_(&segment.header()),
-      records_(segment.at<ObjectRecord>(segment.geometry().objects)), geometry_(segment.geometry()),
-      backing_(segment.backing()), heap_(heap), me_(me) {
+    : header_(&segment.header()), records_(segment.at<ObjectRecord>(segment.geometry().objects)),
+      geometry_(segment.geometry()), backing_(segment.backing()), heap_(heap), me_(me) {
     free_hint_.reserve(most_hints); // so that freeing never allocates
 }
 
@@ -48,9 +48,8 @@ ObjectState ObjectTable::state(std::uint32_t index) const noexcept {
 
 bool ObjectTable::change(std::uint32_t index, ObjectState expected, ObjectState desired) noexcept {
     // acq_rel, the same edges.
-    return record(index).state.compare_exchange(expected.bits, desired.bits,
-                                                std::memory_order_acq_rel,
-                                                std::memory_order_acquire);
+    return record(index).state.compare_exchange(
+        expected.bits, desired.bits, std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
 bool ObjectTable::is_live(Ref ref) const {
@@ -65,9 +64,8 @@ bool ObjectTable::is_live(Ref ref) const {
 ObjectTable::Ref ObjectTable::create(std::size_t bytes, const ObjectDescription& description) {
     const Ref ref = claim_record(bytes);
     const ObjectState making = ObjectState::make(ObjectPhase::making, ref.generation, me_);
-    base::ScopeGuard give_up([&] {
-        change(ref.index, making, ObjectState::make(ObjectPhase::free, ref.generation));
-    });
+    base::ScopeGuard give_up(
+        [&] { change(ref.index, making, ObjectState::make(ObjectPhase::free, ref.generation)); });
     Count& handles = count(ref.index);
     fill(ref, bytes, description);
     give_up.dismiss();
@@ -78,7 +76,8 @@ ObjectTable::Ref ObjectTable::create(std::size_t bytes, const ObjectDescription&
     return ref;
 }
 
-// Keeps O2: the block is ours until the record knows it, and the object's before the object is live.
+// Keeps O2: the block is ours until the record knows it, and the object's before the object is
+// live.
 void ObjectTable::fill(Ref ref, std::size_t bytes, const ObjectDescription& description) {
     ObjectRecord& target = record(ref.index);
     const Block block = heap_.allocate_zeroed(bytes, Tag::own(me_));
@@ -87,7 +86,8 @@ void ObjectTable::fill(Ref ref, std::size_t bytes, const ObjectDescription& desc
     target.kind = description.kind;
     target.type_hash = description.type_hash;
     target.user = description.user;
-    // relaxed: the commit releases it, and the only other who clears bits is the recovery of this very process.
+    // relaxed: the commit releases it, and the only other who clears bits is the recovery of this
+    // very process.
     target.holders.set(me_.slot, std::memory_order_relaxed);
     heap_.retag(block.offset, Tag::own(me_), tag_of(ref));
 }
@@ -182,7 +182,8 @@ std::size_t ObjectTable::handles(Ref ref) const {
 bool ObjectTable::acquire(Ref ref) {
     if (!is_live(ref) || !add_handle(ref))
         return false;
-    // From here on the bit stands, so what lives at the index stays. It may be the successor of what was asked for.
+    // From here on the bit stands, so what lives at the index stays. It may be the successor of
+    // what was asked for.
     if (is_live(ref))
         return true;
     release(ref);
@@ -199,7 +200,8 @@ bool ObjectTable::add_handle(Ref ref) {
             return true;
     if (add_first_handle(ref, handles))
         return true;
-    // O1: a bit that was set in vain may have kept the last holder from freeing whatever is there now.
+    // O1: a bit that was set in vain may have kept the last holder from freeing whatever is there
+    // now.
     free_if_unheld(ref.index, me_);
     return false;
 }
@@ -214,7 +216,8 @@ bool ObjectTable::add_first_handle(Ref ref, Count& handles) {
 
 bool ObjectTable::hold(Ref ref) {
     ObjectRecord& target = record(ref.index);
-    // seq_cst, edge `holders`: either whoever clears the last bit sees this one, or this look at the state sees it gone.
+    // seq_cst, edge `holders`: either whoever clears the last bit sees this one, or this look at
+    // the state sees it gone.
     target.holders.set(me_.slot, std::memory_order_seq_cst);
     if (is_live(ref))
         return true;
@@ -225,7 +228,8 @@ bool ObjectTable::hold(Ref ref) {
 void ObjectTable::release(Ref ref) {
     Count* const handles = find_count(ref.index);
     DSHM_CHECK(handles != nullptr, "a handle was released that was never held");
-    // release: what this thread did with the object comes before the freeing by the one that finds 0.
+    // release: what this thread did with the object comes before the freeing by the one that finds
+    // 0.
     std::uint32_t seen = handles->load(std::memory_order_relaxed);
     while (seen > 1)
         if (handles->compare_exchange_weak(seen, seen - 1, std::memory_order_release,
@@ -235,14 +239,16 @@ void ObjectTable::release(Ref ref) {
         free_if_unheld(ref.index, me_);
 }
 
-// True when the process's bit was cleared. Under the lock, so that no thread's first handle comes between.
+// True when the process's bit was cleared. Under the lock, so that no thread's first handle comes
+// between.
 bool ObjectTable::release_last(Ref ref, Count& handles) {
     const PrivateLock::Guard guard(lock_);
     const std::uint32_t before = handles.fetch_sub(1, std::memory_order_acq_rel);
     DSHM_CHECK(before != 0, "a handle was released that was never held");
     if (before != 1)
         return false;
-    // seq_cst, edge `holders`: of two who clear the last two bits, at least one then sees all words empty.
+    // seq_cst, edge `holders`: of two who clear the last two bits, at least one then sees all words
+    // empty.
     record(ref.index).holders.clear(me_.slot, std::memory_order_seq_cst);
     return true;
 }
@@ -262,7 +268,8 @@ void ObjectTable::free_if_unheld(std::uint32_t index, Owner name) {
         finish_freeing(ref, name);
 }
 
-// Of a record that is MAKING or FREEING in our name or a dead process's. The tag decides whether the block is this object's.
+// Of a record that is MAKING or FREEING in our name or a dead process's. The tag decides whether
+// the block is this object's.
 void ObjectTable::finish_freeing(Ref ref, Owner name) {
     const Offset block = record(ref.index).block;
     if (name == me_)

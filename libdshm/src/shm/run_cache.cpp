@@ -74,7 +74,8 @@ void RunCache::trim() {
         dissolve_oldest();
 }
 
-// A run that another process had taken from the warm ones may come back: the old hint would make it look the oldest.
+// A run that another process had taken from the warm ones may come back: the old hint would make it
+// look the oldest.
 void RunCache::forget(Chunk first) {
     const auto same = [first](const Run& other) { return other.first == first; };
     const auto known = std::find_if(warm_.begin(), warm_.begin() + warm_count_, same);

@@ -26,7 +26,7 @@ public:
 
     // Ids of the new workers. Throws std::runtime_error with the reason; then none was started.
     std::vector<int> add(const AddWorkers& request);
-    void remove(const std::vector<int>& ids);
+    void remove(const RemoveWorkers& request);
     // Ends all workers: those that are still busy after `grace` are killed.
     void stop(std::chrono::milliseconds grace) noexcept;
 

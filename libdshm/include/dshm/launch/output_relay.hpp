@@ -53,6 +53,9 @@ public:
     // Shows a line that has no end yet.
     void end_line();
 
+    // There is a line whose end has not come yet.
+    bool partial() const { return !line_.empty(); }
+
     // -1 once closed.
     int file() const { return pipe_.get(); }
     OutputSink& sink() const { return *sink_; }

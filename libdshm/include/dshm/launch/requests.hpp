@@ -29,6 +29,9 @@ struct AddWorkers {
 // Ask workers to end. The launcher insists after the grace periods in launcher.cpp.
 struct RemoveWorkers {
     std::vector<int> ids;
+    // The open future that is put once all of them are gone.
+    std::uint32_t future_index = 0;
+    std::uint32_t future_generation = 0;
 };
 
 struct Stop {

@@ -16,13 +16,16 @@
 //   settle changes nothing here.
 //   advance keeps it: it passes only cells that were read in their lap, and settled.
 //
-// `tail` is a hint in the full sense: it is stored, not swapped, may jump back when a slow producer stores late, and costs
-// the next producer a walk over filled cells. Whoever dies at any step of put has either filled the cell or not.
+// `tail` is a hint in the full sense: it is stored now and then, not swapped, may jump back when a slow producer stores late,
+// and costs the next producer a walk over filled cells. A producer remembers privately where it left off, and how far head had come:
+// an old head only makes the ring look fuller than it is. Whoever dies at any step of put has either filled the cell or not.
 //
 // Differs from the per-cell emptying of the design paper: one swap less for each entry, and a batch is taken by a single swap of
 // head (docs/adr/0002).
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -58,20 +61,47 @@ public:
 
     static constexpr std::size_t capacity() { return Cells; }
 
-    PutResult put(Entry entry) {
-        // relaxed: a hint; the cells decide.
-        std::uint64_t position = tail_.load(std::memory_order_relaxed);
-        for (;;) {
-            // acquire, edge `ring-room`: pairs with advance; the entry that we overwrite has been settled.
-            const std::uint64_t head = head_.load(std::memory_order_acquire);
-            if (position < head)
-                position = head;
-            if (position - head >= Cells)
-                return PutResult::full;
+    // Where a producer left off: with it a put touches one shared line, that of the cell. Private to a process; threads may race
+    // on it, since any value is right, and a bad one only costs a walk.
+    struct ProducerHint {
+        std::atomic<std::uint64_t> position{0};
+        std::atomic<std::uint64_t> head{0};
+    };
+
+    PutResult put(Entry entry, ProducerHint& hint) {
+        // relaxed, here and below: hints; the cells decide.
+        std::uint64_t position = hint.position.load(std::memory_order_relaxed);
+        std::uint64_t head = hint.head.load(std::memory_order_relaxed);
+        for (unsigned steps = 1;; ++steps) {
+            if (position - head >= Cells) {
+                // acquire, edge `ring-room`: pairs with advance; the entry that we overwrite has been settled.
+                head = head_.load(std::memory_order_acquire);
+                hint.head.store(head, std::memory_order_relaxed);
+                position = std::max(position, head);
+                if (position - head >= Cells) {
+                    tail_.store(position, std::memory_order_relaxed);
+                    return PutResult::full;
+                }
+            }
             if (try_fill(position, entry))
-                return PutResult::done;
+                break;
             ++position;
+            if (steps % longest_walk == 0)
+                position = std::max({position, tail_.load(std::memory_order_relaxed),
+                                     head_.load(std::memory_order_relaxed)});
         }
+        hint.position.store(position + 1, std::memory_order_relaxed);
+        if (position % tail_grain == tail_grain - 1)
+            tail_.store(position + 1, std::memory_order_relaxed);
+        return PutResult::done;
+    }
+    // By a process that seldom puts here.
+    PutResult put(Entry entry) {
+        ProducerHint hint;
+        hint.head.store(head_.load(std::memory_order_acquire), std::memory_order_relaxed);
+        hint.position.store(std::max(tail_.load(std::memory_order_relaxed), hint.head.load(std::memory_order_relaxed)),
+                            std::memory_order_relaxed);
+        return put(entry, hint);
     }
 
     // The entry at head, or nothing when the ring is empty. Does not take it.
@@ -110,6 +140,12 @@ public:
         return ((position ^ (position + count)) & (Cells / 2)) != 0;
     }
 
+    // Exact at the moment of asking: there are no holes, so the ring is full when the last cell before head's own is filled.
+    bool full() const {
+        const std::uint64_t last = head_.load(std::memory_order_seq_cst) + Cells - 1;
+        return Lap::get(cell_at(last).load(std::memory_order_seq_cst)) == lap_of(last);
+    }
+
     // How many entries there seem to be. relaxed: both cursors are hints here.
     std::size_t size_hint() const {
         const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
@@ -121,6 +157,11 @@ public:
     shm::ProcessMask& waiting_for_room() { return waiting_; }
 
 private:
+    // The shared tail is moved on once for so many entries: nobody else reads it but to estimate and to catch up.
+    static constexpr std::uint64_t tail_grain = 16;
+    // A producer that has walked over so many filled cells looks where the tail is.
+    static constexpr unsigned longest_walk = 2 * tail_grain;
+
     static constexpr std::uint64_t lap_of(std::uint64_t position) {
         return (position / Cells + 1) & Lap::limit;
     }
@@ -138,11 +179,8 @@ private:
         if (Lap::get(seen) != ((lap_of(position) - 1) & Lap::limit))
             return false;
         // seq_cst, edge `ring-entry`: publishes the entry, and is ordered before the producer's look at doorbells.
-        if (!cell.compare_exchange(seen, pack(lap_of(position), entry), std::memory_order_seq_cst,
-                                   std::memory_order_relaxed))
-            return false;
-        tail_.store(position + 1, std::memory_order_relaxed); // relaxed: a hint
-        return true;
+        return cell.compare_exchange(seen, pack(lap_of(position), entry), std::memory_order_seq_cst,
+                                     std::memory_order_relaxed);
     }
     Atomic<std::uint64_t>& cell_at(std::uint64_t position) { return cells_[position % Cells]; }
     const Atomic<std::uint64_t>& cell_at(std::uint64_t position) const {

@@ -17,7 +17,7 @@ namespace dshm::runtime {
 class OutgoingTask {
 public:
     // Waits while the table is full. `target` is empty for a task that anyone may run.
-    OutgoingTask(Process& process, std::optional<shm::Owner> target, bool held);
+    OutgoingTask(Process& process, const std::optional<Membership::Member>& target, bool held);
     ~OutgoingTask();
     OutgoingTask(const OutgoingTask&) = delete;
     OutgoingTask& operator=(const OutgoingTask&) = delete;
@@ -30,7 +30,7 @@ public:
 
 private:
     Process* process_;
-    std::optional<shm::Owner> target_;
+    std::optional<Membership::Member> target_;
     bool held_;
     TaskRef task_;
     std::optional<PayloadRoom> room_;
@@ -50,7 +50,7 @@ std::uint64_t function_for_call() {
 
 // Sends f(args...) as a task; `held` says whether the caller will keep a future of it.
 template <class F, class... Args>
-TaskRef send_call(Process& process, std::optional<shm::Owner> target, bool held, const F& function,
+TaskRef send_call(Process& process, const std::optional<Membership::Member>& target, bool held, const F& function,
                   const Args&... args) {
     ship::Sizer sizer;
     ship::write_closure(sizer, function);
@@ -70,6 +70,6 @@ TaskRef send_open(Process& process);
 
 // The member with this id. Throws ProcessExitedException for one that has ended, std::invalid_argument for one that has never
 // been.
-shm::Owner owner_of(Process& process, int worker);
+Membership::Member member_of(Process& process, int worker);
 
 } // namespace dshm::runtime

@@ -41,11 +41,30 @@ public:
     // The first handle of a task that this process has reserved; its control word already says `held`.
     void adopt(TaskRef task) {
         const std::lock_guard guard(lock_);
-        ++counts_[task.index];
+        holds_[task.index] = {task.generation, 1};
     }
-    void add(TaskRef task);
-    // Gives a handle back. A failure that nobody has looked at is printed with the last one.
-    void drop(TaskRef task);
+    void add(TaskRef task) {
+        const std::lock_guard guard(lock_);
+        if (in_table(task)) [[likely]]
+            ++holds_[task.index].count;
+        else
+            ++moved_.at(key(task)).count;
+    }
+    // Gives a handle back. A failure that nobody has looked at is printed with the last one. Touches no shared memory unless it
+    // is the last.
+    void drop(TaskRef task) {
+        Hold last;
+        {
+            const std::lock_guard guard(lock_);
+            if (!in_table(task)) [[unlikely]]
+                return drop_moved(task);
+            last = holds_[task.index];
+            if (--holds_[task.index].count != 0)
+                return;
+            holds_[task.index] = {};
+        }
+        drop_last(task, last.observed);
+    }
     // Somebody has looked at how the task ended, or will not.
     void observe(TaskRef task);
 
@@ -67,6 +86,8 @@ public:
         return f(static_cast<const ResultView&>(view));
     }
 
+    // Sets the origin_waits bit of every task held here that has not ended.
+    void ask_to_be_rung();
     // Moves the results of ended tasks out of the table. Gives how many records that freed.
     std::size_t make_room();
 
@@ -84,33 +105,45 @@ private:
         ResultForm form{};
         bool observed = false;
         std::uint32_t count = 0;
+        std::vector<ship::HandleRef> handles; // in the bytes: held on their behalf
     };
     struct Pin {
         TaskRef task;
         PinUntil until;
         std::vector<ship::HandleRef> handles;
     };
+    // This process's handles of one record: of which generation, how many, and whether somebody has looked at the result.
+    struct Hold {
+        std::uint32_t generation = 0;
+        std::uint32_t count : 31 = 0;
+        std::uint32_t observed : 1 = 0;
+
+        Hold() = default;
+        Hold(std::uint32_t g, std::uint32_t n) : generation(g), count(n) {}
+    };
     struct Freed {
-        void operator()(std::uint32_t* counts) const { std::free(counts); }
+        void operator()(Hold* holds) const { std::free(holds); }
     };
 
-    static constexpr std::uint32_t observed_bit = 1u << 31;
     static constexpr std::uint64_t key(TaskRef task) {
         return std::uint64_t{task.generation} << 32 | task.index;
     }
-    bool in_table(TaskRef task) const { return tasks_->state(task).generation == task.generation; }
+    bool in_table(TaskRef task) const {
+        return holds_[task.index].count != 0 && holds_[task.index].generation == task.generation;
+    }
     ResultView view_of(TaskRef task);
     void drop_moved(TaskRef task);
     void drop_last(TaskRef task, bool observed);
     void free_ended(TaskRef task, bool observed);
+    std::vector<ship::HandleRef> acquire(std::span<const ship::HandleRef> handles);
+    void release(std::span<const ship::HandleRef> handles);
     bool move_out(std::uint32_t index);
     bool still_needed(const Pin& pin) const;
-    void release(const Pin& pin);
 
     TaskTable* tasks_;
     shm::ObjectTable* objects_;
-    std::unique_ptr<std::uint32_t[], Freed> counts_; // handles by record; pages are touched as records are used
-    base::LocalLock lock_; // guards counts_ and moved_
+    std::unique_ptr<Hold[], Freed> holds_; // by record; pages are touched as records are used
+    base::LocalLock lock_; // guards holds_ and moved_
     std::unordered_map<std::uint64_t, Moved> moved_;
     std::mutex pins_lock_;
     std::vector<Pin> pins_;

@@ -27,7 +27,10 @@ public:
     Execution(Process& process, TaskRef task);
 
     // The bytes that the caller wrote: closure, then arguments. They stay where they are until the result is written.
-    ship::Reader arguments() const;
+    ship::Reader arguments() const {
+        const std::span<const std::byte> bytes = payload_bytes(*tasks_, tasks_->record(task_));
+        return {bytes.data(), bytes.size()};
+    }
 
     // Writes the result in place of the arguments. Throws what encoding throws, and SharedMemoryExhausted.
     template <class R>
@@ -38,14 +41,25 @@ public:
         writer.list_handles(&handles_);
         ship::encode(writer, value);
         room.close(writer.written(), handles_);
+        if (!handles_.empty())
+            pin_handles(); // before the value goes, and with it perhaps their only holder
     }
-    void give_nothing() { begin_result({}).close(0, handles_); }
-
-    const ship::HandleList& handles() const { return handles_; }
+    void give_nothing() {
+        TaskRecord& record = tasks_->record(task_);
+        if (record.form == PayloadForm::block) {
+            begin_result({}).close(0, handles_);
+            return;
+        }
+        record.size = 0;
+        record.handles = 0;
+        record.result = ResultForm::value;
+    }
 
 private:
     PayloadRoom begin_result(const ship::Footprint& need);
+    void pin_handles();
 
+    Process* process_;
     TaskTable* tasks_;
     TaskRef task_;
     ship::HandleList handles_;

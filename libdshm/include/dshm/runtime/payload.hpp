@@ -15,15 +15,29 @@ namespace dshm::runtime {
 
 class PayloadRoom {
 public:
-    // Throws SharedMemoryExhausted, with the record as it was.
-    PayloadRoom(TaskTable& tasks, TaskRef task, shm::Tag tag, const ship::Footprint& need);
+    // Throws SharedMemoryExhausted, also for what no segment could hold, with the record as it was.
+    PayloadRoom(TaskTable& tasks, TaskRef task, shm::Tag tag, const ship::Footprint& need)
+        : tasks_(&tasks), task_(task), tag_(tag) {
+        if (need.size > inline_payload_size || need.alignment > record_alignment)
+            take_block(need.size);
+        else
+            tasks.record(task).form = PayloadForm::inline_bytes;
+        tasks.record(task).handles = 0;
+    }
 
     std::byte* data() const { return tasks_->payload(tasks_->record(task_)); }
     // Records the size and appends the handles; moves the payload into a larger block when they do not fit behind it.
-    void close(std::size_t written, const ship::HandleList& handles);
+    void close(std::size_t written, const ship::HandleList& handles) {
+        tasks_->record(task_).size = written & largest_payload;
+        if (!handles.empty()) [[unlikely]]
+            append(written, handles);
+    }
 
 private:
+    static constexpr std::size_t record_alignment = 32; // of the payload in a record
+
     void take_block(std::size_t size);
+    void append(std::size_t written, const ship::HandleList& handles);
 
     TaskTable* tasks_;
     TaskRef task_;

@@ -48,7 +48,15 @@ public:
     // Locks, looks, unlocks: a copy of the members, or one of them.
     std::vector<Membership::Member> members();
     std::optional<Membership::Member> find_member(WorkerId id);
-    std::size_t worker_count();
+    std::size_t worker_count() {
+        renew_if_changed();
+        return worker_count_.load(std::memory_order_relaxed); // relaxed: ordered by the epoch
+    }
+    // How many words of a ProcessMask have bits for anybody.
+    unsigned mask_words() {
+        renew_if_changed();
+        return mask_words_.load(std::memory_order_relaxed); // relaxed: ordered by the epoch
+    }
 
     // Throws std::runtime_error when the launcher has gone, and with it the session.
     void check_session() const;
@@ -57,6 +65,13 @@ public:
     std::function<void()> show_output = [] {};
 
 private:
+    void renew_if_changed() {
+        if (header().membership_epoch.load(std::memory_order_acquire) !=
+            seen_epoch_.load(std::memory_order_acquire)) [[unlikely]]
+            renew();
+    }
+    void renew();
+
     shm::Segment* segment_;
     shm::Owner me_;
     WorkerId id_;
@@ -73,7 +88,8 @@ private:
     std::mutex membership_lock_;
     Membership membership_;
     std::atomic<std::size_t> worker_count_{0};
-    std::atomic<std::uint64_t> worker_count_epoch_{~std::uint64_t{0}};
+    std::atomic<unsigned> mask_words_{1};
+    std::atomic<std::uint64_t> seen_epoch_{~std::uint64_t{0}};
 };
 
 // The process's part in the live session. Throws std::logic_error that says how to make one.

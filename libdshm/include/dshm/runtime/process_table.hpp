@@ -132,6 +132,17 @@ public:
                                                                        obituary_slots];
     }
 
+    // f(slot, area) for every area that has its pages: no other may be touched.
+    template <class F>
+    void for_each_backed(F&& f) const {
+        const shm::Backing pages = segment_->backing();
+        for (unsigned slot = 0; slot < shm::max_processes; ++slot)
+            if (pages.backed((segment_->geometry().processes + slot * shm::process_area_size) / shm::chunk_size))
+                f(slot, area(slot));
+    }
+    // The slot in which a worker lives, starting and exiting ones included. O(slots).
+    std::optional<unsigned> slot_of(WorkerId id) const;
+
     // Tells every process that lives have begun or ended.
     void announce_change() const {
         segment_->header().membership_epoch.fetch_add(1, std::memory_order_acq_rel);

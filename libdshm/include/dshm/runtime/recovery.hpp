@@ -50,6 +50,7 @@ private:
     void fail(const Death& death, TaskRef task, bool started);
     void sweep_blocks();
     bool put(TaskRef task);
+    bool put_for(WorkerId target, TaskRef task);
 
     Process* process_;
     std::vector<TaskRef> unput_;

@@ -13,9 +13,12 @@
 // dies is taken off by recovery; one that is stopped delays others by at most a second, after which sleepers look around.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 
 #include "dshm/os/clock.hpp"
+#include "dshm/runtime/process_table.hpp"
 #include "dshm/runtime/task_table.hpp"
 #include "dshm/sync/spin_budget.hpp"
 
@@ -29,6 +32,9 @@ class WaitFor {
 public:
     virtual bool ready() = 0;
     virtual void about_to_sleep() {}
+    // The very task that is waited for, claimed for this process, if nobody has begun it: running what one waits for needs no more
+    // stack than a plain call, and always leads somewhere.
+    virtual std::optional<TaskRef> claim_awaited() { return std::nullopt; }
 
 protected:
     ~WaitFor() = default;
@@ -47,7 +53,7 @@ public:
     bool wait_until(WaitFor& what, os::Clock::time_point deadline);
 
     // Puts a queued task where `target` will find it, or anyone when it has none. Waits while the ring is full.
-    void send_to(shm::Owner target, TaskRef task);
+    void send_to(const Membership::Member& target, TaskRef task);
     void offer(TaskRef task);
 
     // Runs one task, if there is one that this process may run now.
@@ -70,14 +76,17 @@ private:
     bool steal_from(unsigned victim);
     void start(TaskRef task);
 
-    void stop_searching();
+    bool stop_searching();
     void wake_a_searcher();
     template <class Ring>
     void advance(Ring& ring, std::uint64_t position, std::size_t count);
-    template <class Ring>
-    void put(Ring& ring, queue::Entry entry);
+    void find_lost_work();
+    template <class Ring, class GiveUp>
+    void put(Ring& ring, queue::Entry entry, typename Ring::ProducerHint& hint, GiveUp& give_up);
 
     Process* process_;
+    decltype(ProcessArea::ready)::ProducerHint ready_hint_;
+    std::array<decltype(ProcessArea::inbox)::ProducerHint, shm::max_processes> inbox_hints_;
 };
 
 } // namespace dshm::runtime

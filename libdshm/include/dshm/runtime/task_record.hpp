@@ -43,35 +43,36 @@ struct TaskState {
     friend constexpr bool operator==(const TaskState&, const TaskState&) = default;
 };
 
-// Who spawned the task, who alone may run it, and a few bits that change while it lives.
+// Who spawned the task, the worker that alone may run it, and a few bits that change while it lives.
 //
 //   63        56 55      48 47         24 23         0
-//   |          | bits     | target      | origin      |
+//   |          | bits     | target id   | origin      |
 namespace control {
 using Origin = base::Field<0, 24>;
-using Target = base::Field<24, 24>; // 0: anyone
+using Target = base::Field<24, 24>; // an id, because ids are never used again; 0: anyone
 inline constexpr std::uint64_t held = std::uint64_t{1} << 48;           // the origin holds a future of it
 inline constexpr std::uint64_t origin_waits = std::uint64_t{1} << 49;   // the origin sleeps for it
 inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;         // the masks below count too
-inline constexpr std::uint64_t report_failure = std::uint64_t{1} << 51; // nobody will fetch it: print a failure
 } // namespace control
 
 // How the payload is to be read.
-enum class PayloadForm : std::uint8_t {
+enum class PayloadForm : std::uint64_t {
     inline_bytes, // in the record
     block,        // in a heap block, whose offset is the record's first payload word
 };
 
-enum class ResultForm : std::uint8_t {
+enum class ResultForm : std::uint64_t {
     value,
     exception, // an encoded ship::ExceptionRecord
     exited,    // an ExitNote: the process that ran it is gone
 };
 
 inline constexpr std::size_t inline_payload_size = 160;
+inline constexpr std::size_t largest_payload = (std::size_t{1} << 40) - 1;
+inline constexpr std::size_t most_handles = (1 << 16) - 1;
 
-//   0       8         16         24     28       29       30        32              192       224       256
-//   | state | control | function | size | form   | result | handles | payload (160) | holders | waiters |
+//   0       8         16         24                               32              192       224       256
+//   | state | control | function | size, form, result, handles     | payload (160) | holders | waiters |
 //
 // The first line (64 bytes) is all that a small task touches. Holders and waiters serve futures that were sent on to other
 // processes; while control::shared is not set, the origin is the only holder.
@@ -79,10 +80,10 @@ struct TaskRecord {
     shm::Word64 state;
     shm::Word64 control;
     std::uint64_t function; // ship::FunctionId bits
-    std::uint32_t size;     // bytes of payload: arguments until the task has run, then its result
-    PayloadForm form;
-    ResultForm result;
-    std::uint16_t handles; // HandleRefs at the end of the payload
+    std::uint64_t size : 40; // bytes of payload: arguments until the task has run, then its result
+    PayloadForm form : 4;
+    ResultForm result : 4;
+    std::uint64_t handles : 16; // HandleRefs at the end of the payload
     alignas(8) std::array<std::byte, inline_payload_size> payload;
     shm::ProcessMask holders;
     shm::ProcessMask waiters;

@@ -60,8 +60,17 @@ public:
     // running(me) → done or failed: the commit of a result. Gives the control word as it was at that moment.
     std::uint64_t finish(TaskRef task, TaskPhase phase) const;
 
-    // done or failed → filling(me) → free, with the payload's block. False when somebody else was faster.
-    bool free_finished(TaskRef task);
+    // done or failed → filling(me): the commit of a free. Nothing when somebody else was faster. The payload is still there.
+    std::optional<TaskPhase> claim_finished(TaskRef task) const;
+    // filling(me) → free, with the payload's block.
+    void free_claimed(TaskRef task);
+    // Both.
+    bool free_finished(TaskRef task) {
+        const bool mine = claim_finished(task).has_value();
+        if (mine)
+            free_claimed(task);
+        return mine;
+    }
     // filling(me) → free: a call that was not sent after all.
     void abandon(TaskRef task);
 
@@ -72,6 +81,9 @@ public:
     }
     shm::Offset block_of(const TaskRecord& record) const;
     void set_block(TaskRecord& record, shm::Offset block) const;
+
+    // Processes that wait for a free record: whoever frees one rings them, and whoever waits makes room for them.
+    shm::ProcessMask& waiting_for_room() const { return segment_->header().table_waiters; }
 
     shm::Owner me() const { return me_; }
     shm::Segment& segment() const { return *segment_; }

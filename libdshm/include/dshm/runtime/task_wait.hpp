@@ -18,6 +18,13 @@ public:
                                                          std::memory_order_seq_cst);
     }
 
+    std::optional<TaskRef> claim_awaited() override {
+        const auto target = control::Target::get(
+            process_->tasks().record(task_).control.load(std::memory_order_relaxed)); // relaxed: ours to know
+        const bool may = target == 0 || target == static_cast<std::uint64_t>(process_->id());
+        return may && process_->tasks().claim_queued(task_) ? std::optional(task_) : std::nullopt;
+    }
+
 private:
     Process* process_;
     TaskRef task_;

@@ -110,8 +110,7 @@ public:
             return nullptr;
         if (function.module() < ModuleTable::capacity) [[likely]] {
             const Place& place = places_[function.module()];
-            // Pairs with the release in remember(): whoever sees the extent sees the base that
-            // belongs to it.
+            // Edge MODULE-PLACE: who sees the extent sees the base that belongs to it.
             const std::uintptr_t extent = place.extent.load(std::memory_order_acquire);
             if (function.offset() < extent) [[likely]] // relaxed: ordered by the acquire above
                 return reinterpret_cast<const void*>(place.base.load(std::memory_order_relaxed) +
@@ -136,8 +135,9 @@ private:
     };
 
     const void* find_address(FunctionId function);
-    void rescan();
-    void remember(std::size_t row, const LoadedModule& module) noexcept;
+    void look_around();
+    void find_again(std::size_t row);
+    void remember(std::size_t row, Known& known) noexcept;
     Known* containing(std::uintptr_t address);
     [[noreturn]] void throw_unknown(FunctionId function) const;
 

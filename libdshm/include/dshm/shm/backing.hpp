@@ -1,12 +1,13 @@
 // Which parts of the segment have pages.
 //
-// A hole of a full tmpfs raises SIGBUS, even on a read. So no byte of the segment is handed out before the file system
-// has promised its page: `ensure` asks for the missing 64 KiB chunks and reports a full file system as an exception at
-// the call that wanted the memory.
+// A hole of a full tmpfs raises SIGBUS, even on a read. So no byte of the segment is handed out
+// before the file system has promised its page: `ensure` asks for the missing 64 KiB chunks and
+// reports a full file system as an exception at the call that wanted the memory.
 //
-// One word for each extent of 2 MiB, a bit for each of its 32 chunks, bit set = backed. Asking twice is harmless
-// (fallocate keeps what is there), so two processes may back one chunk at once and a process may die between the system
-// call and the bit: the next one asks again. Memory goes back to the system only through a chunk's owner, bit first.
+// One word for each extent of 2 MiB, a bit for each of its 32 chunks, bit set = backed. Asking
+// twice is harmless (fallocate keeps what is there), so two processes may back one chunk at once
+// and a process may die between the system call and the bit: the next one asks again. Memory goes
+// back to the system only through a chunk's owner, bit first.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,8 @@ public:
         : words_(reinterpret_cast<Word64*>(segment + geometry.backing)), geometry_(geometry),
           file_(file) {}
 
-    // Backs the chunks that hold [offset, offset + size). Throws SharedMemoryExhausted, having backed a part or nothing;
-    // what was backed stays for others.
+    // Backs the chunks that hold [offset, offset + size). Throws SharedMemoryExhausted, having
+    // backed a part or nothing; what was backed stays for others.
     void ensure(Offset offset, std::size_t size) {
         const Offset end = offset + size;
         if (size > chunks_per_call * chunk_size)
@@ -32,7 +33,8 @@ public:
     }
 
     bool backed(Offset chunk) const {
-        // acquire, edge `chunk-backed`: pairs with the release in back_run; what follows may touch the page.
+        // acquire, edge `chunk-backed`: pairs with the release in back_run; what follows may touch
+        // the page.
         const std::uint64_t bits =
             words_[chunk / chunks_per_extent].load(std::memory_order_acquire);
         return (bits >> (chunk % chunks_per_extent) & 1) != 0;

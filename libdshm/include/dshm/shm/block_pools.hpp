@@ -1,13 +1,16 @@
 // Free small blocks of one process: a list for each size class.
 //
 // Invariants, under the heap's lock:
-//   (P1) A block in `free` lies in a chunk in `chunks`, which is SMALL(class, me), its tag is FREE, and it is listed once.
-//   (P2) In a SMALL(me) chunk a FREE tag becomes another one only by `take`. So a plain store does it: nobody else's CAS
-//        expects FREE.
-// A block that this process frees goes back on the list. One that another frees only gets its tag: it is found when the
-// list has run empty and the chunks are looked through, which is when no FREE tag can be listed (P1).
+//   (P1) A block in `free` lies in a chunk in `chunks`, which is SMALL(class, me), its tag is FREE,
+//        and it is listed once.
+//   (P2) In a SMALL(me) chunk a FREE tag becomes another one only by `take`. So a plain store does
+//        it: nobody else's CAS expects FREE.
+// A block that this process frees goes back on the list. One that another frees only gets its tag:
+// it is found when the list has run empty and the chunks are looked through, which is when no FREE
+// tag can be listed (P1).
 //
-// All of it is private. When the process dies, the launcher reads the tags and makes the chunks orphans.
+// All of it is private. When the process dies, the launcher reads the tags and makes the chunks
+// orphans.
 #pragma once
 
 #include <array>
@@ -40,7 +43,8 @@ public:
             compact(size_class, spare_chunks);
     }
 
-    // Makes a claimed chunk one of the pool's, or adopts an orphan. False when another process adopted it first.
+    // Makes a claimed chunk one of the pool's, or adopts an orphan. False when another process
+    // adopted it first.
     bool add_chunk(unsigned size_class, ChunkTable::Claim claim);
 
     // Gives back the chunks that hold nothing.
@@ -57,7 +61,8 @@ private:
 
     // Chunks that hold nothing and are kept all the same, for each class.
     static constexpr std::size_t spare_chunks = 2;
-    // Chunks looked through in one refill. A share of 1/8 of free blocks is found, so at most that share is wasted.
+    // Chunks looked through in one refill. A share of 1/8 of free blocks is found, so at most that
+    // share is wasted.
     static constexpr std::size_t chunks_per_refill = 8;
 
     Offset pop(Pool& pool, unsigned size_class, Tag tag) {
@@ -67,7 +72,8 @@ private:
         const SizeClass& shape = size_classes[size_class];
         const auto index =
             shape.index_at(static_cast<std::uint32_t>(block - chunk) - shape.first_block);
-        // P2: a store is enough. release, edge `block-tagged`: the former user's accesses stay before it.
+        // P2: a store is enough. release, edge `block-tagged`: the former user's accesses stay
+        // before it.
         table_.block_tags(table_.chunk_of(chunk))[index].store(tag.bits, std::memory_order_release);
         return block;
     }

@@ -1,4 +1,5 @@
-// The chunk table: one record for each 64 KiB chunk of the heap, and the claiming, joining and parting of chunks.
+// The chunk table: one record for each 64 KiB chunk of the heap, and the claiming, joining and
+// parting of chunks.
 //
 //   0        8        16
 //   | state  | tag    |      the tag counts only while the state is HEAD
@@ -15,39 +16,50 @@
 //
 // What may follow what (→ by CAS where several may try, = by a store of the one that may):
 //
-//   claim     CLEAN or FREE → PART(me), chunk by chunk; PART remembers "pristine", that it came from CLEAN
+//   claim     CLEAN or FREE → PART(me), chunk by chunk; PART remembers "pristine", that it came
+//             from CLEAN
 //   give up   PART(me) = CLEAN when pristine, else FREE
-//   small     PART(me) = SMALL(class, me), after its tags were zeroed; SMALL(me) = FREE when all its tags are FREE
+//   small     PART(me) = SMALL(class, me), after its tags were zeroed; SMALL(me) = FREE when all
+//             its tags are FREE
 //   adopt     ORPHAN(class) → SMALL(class, me)
 //   run       tag of the first chunk set, then first chunk PART(me) = HEAD(length): the commit
-//   dissolve  with tag LEAVING(me): tails = PART(me), then HEAD = PART(me): the commit; then each PART(me) = FREE
+//   dissolve  with tag LEAVING(me): tails = PART(me), then HEAD = PART(me): the commit; then each
+//             PART(me) = FREE
 //
 // Invariants:
-//   (T1) A chunk that is not CLEAN has an index below heap_top, and the table's pages below heap_top are backed. Kept by
-//        raising heap_top before the first claim beyond it, and backing the pages before raising it.
-//   (T2) The tails of a HEAD are PART, of anybody, even of one long dead, and nobody but whoever holds the run's tag
-//        touches them. Kept because the commit comes last and a dissolver rewrites the tails before the head.
-//   (T3) PART(p) outside a HEAD's length is p's own unfinished claim or dissolution. A pristine one was never written
-//        to but with zeros, because a run's owner writes only after the commit and a dissolver clears the mark.
-//   (T4) A tag WARM(·, n) means state HEAD(n): WARM is set on committed runs only and is left only through LEAVING or
-//        a new owner's tag. So whoever turns a WARM into something else by CAS has the run, however stale his hint.
+//   (T1) A chunk that is not CLEAN has an index below heap_top, and the table's pages below
+//        heap_top are backed. Kept by raising heap_top before the first claim beyond it, and
+//        backing the pages before raising it.
+//   (T2) The tails of a HEAD are PART, of anybody, even of one long dead, and nobody but whoever
+//        holds the run's tag touches them. Kept because the commit comes last and a dissolver
+//        rewrites the tails before the head.
+//   (T3) PART(p) outside a HEAD's length is p's own unfinished claim or dissolution. A pristine one
+//        was never written to but with zeros, because a run's owner writes only after the commit
+//        and a dissolver clears the mark.
+//   (T4) A tag WARM(·, n) means state HEAD(n): WARM is set on committed runs only and is left only
+//        through LEAVING or a new owner's tag. So whoever turns a WARM into something else by CAS
+//        has the run, however stale his hint.
 //
-// Death of p, at any step, and the launcher's walk over [0, heap_top) in the order of addresses (`Heap::recover`):
-//   - while claiming: PART(p) outside any HEAD; the walk sets them CLEAN or FREE. By T3 CLEAN is true.
+// Death of p, at any step, and the launcher's walk over [0, heap_top) in the order of addresses
+// (`Heap::recover`):
+//   - while claiming: PART(p) outside any HEAD; the walk sets them CLEAN or FREE. By T3 CLEAN is
+//     true.
 //   - after the tag, before the commit: as above; a tag without a HEAD means nothing.
-//   - after the commit: HEAD with a tag that names p (dissolved in p's name) or that belongs to a task or object (freed
-//     with it). The tails are not looked at: the walk goes on behind the run.
-//   - while dissolving: tag LEAVING(p) and still HEAD: dissolved again from the start. HEAD gone: by then every tail is
-//     PART(p), the walk frees those that p has not, and those that others have claimed since name others.
-//   - the walk skips a run on the strength of HEAD(n) read at one moment. Nothing of p's lies in the skipped chunks
-//     then (T2), and p adds nothing any more. A neighbour that dissolves the run meanwhile, or claims its chunks, leaves
-//     only its own name there. If the walk instead reads the head after a dissolver's commit, it also sees the tails that were
-//     rewritten before (edges `run-dissolved`, `chunk-claimed`), so it cannot take an old tail PART(p) for p's own.
-//   - the launcher does all this in p's name (dissolves with PART(p) and LEAVING(p)), so a walk that stopped anywhere
-//     leaves states that the next one handles like p's own.
+//   - after the commit: HEAD with a tag that names p (dissolved in p's name) or that belongs to a
+//     task or object (freed with it). The tails are not looked at: the walk goes on behind the run.
+//   - while dissolving: tag LEAVING(p) and still HEAD: dissolved again from the start. HEAD gone:
+//     by then every tail is PART(p), the walk frees those that p has not, and those that others
+//     have claimed since name others.
+//   - the walk skips a run on the strength of HEAD(n) read at one moment. Nothing of p's lies in
+//     the skipped chunks then (T2), and p adds nothing any more. A neighbour that dissolves the run
+//     meanwhile, or claims its chunks, leaves only its own name there. If the walk instead reads
+//     the head after a dissolver's commit, it also sees the tails that were rewritten before (edges
+//     `run-dissolved`, `chunk-claimed`), so it cannot take an old tail PART(p) for p's own.
+//   - the launcher does all this in p's name (dissolves with PART(p) and LEAVING(p)), so a walk
+//     that stopped anywhere leaves states that the next one handles like p's own.
 //
-// Speed is private: where to look next is a cursor of this process. Searches are bounded; only an exhausted heap is
-// looked through from end to end. Any thread may call anything here.
+// Speed is private: where to look next is a cursor of this process. Searches are bounded; only an
+// exhausted heap is looked through from end to end. Any thread may call anything here.
 #pragma once
 
 #include <atomic>
@@ -61,7 +73,14 @@
 
 namespace dshm::shm {
 
-enum class ChunkKind : std::uint8_t { clean = 0, free = 1, small = 2, part = 3, head = 4, orphan = 5 };
+enum class ChunkKind : std::uint8_t {
+    clean = 0,
+    free = 1,
+    small = 2,
+    part = 3,
+    head = 4,
+    orphan = 5
+};
 
 struct ChunkState {
     std::uint64_t bits = 0;
@@ -91,7 +110,8 @@ struct ChunkState {
     constexpr bool available() const {
         return kind() == ChunkKind::clean || kind() == ChunkKind::free;
     }
-    // Holds small blocks of a class that exists: what another process wrote is believed only this far.
+    // Holds small blocks of a class that exists: what another process wrote is believed only this
+    // far.
     constexpr bool has_blocks() const {
         return (kind() == ChunkKind::small || kind() == ChunkKind::orphan) &&
                size_class() < size_class_count;
@@ -130,13 +150,15 @@ struct Run {
 
 class ChunkTable {
 public:
-    // What a search looks for: a run of `length` chunks, or, for one chunk of small blocks, also an orphan of its class.
+    // What a search looks for: a run of `length` chunks, or, for one chunk of small blocks, also an
+    // orphan of its class.
     struct Wanted {
         std::uint64_t length = 1;
         std::optional<unsigned> orphan_of_class{};
     };
     enum class Found : std::uint8_t { claimed, orphan };
-    // claimed: all chunks are PART(me). orphan: one chunk, which the caller may adopt if nobody else is faster.
+    // claimed: all chunks are PART(me). orphan: one chunk, which the caller may adopt if nobody
+    // else is faster.
     struct Claim {
         Run run;
         Found found = Found::claimed;
@@ -155,7 +177,8 @@ public:
         return header_->heap_top.load(std::memory_order_acquire);
     }
     ChunkState state(Chunk chunk) const noexcept {
-        // acquire, edges `chunk-claimed`, `run-committed`, `run-dissolved`: what led to the state is seen.
+        // acquire, edges `chunk-claimed`, `run-committed`, `run-dissolved`: what led to the state
+        // is seen.
         return {records_[chunk].state.load(std::memory_order_acquire)};
     }
     // For the one process that may: see "=" above.
@@ -202,12 +225,14 @@ public:
 
     // Gives an uncommitted claim up.
     void release(Run claimed) noexcept;
-    // Takes a run apart whose tag is LEAVING(name). `name` is me, or a dead process in whose name the launcher goes on.
+    // Takes a run apart whose tag is LEAVING(name). `name` is me, or a dead process in whose name
+    // the launcher goes on.
     void dissolve(Run run, Owner name) noexcept;
     // Takes the WARM runs of all processes apart. Walks the whole table.
     void dissolve_warm() noexcept;
-    // Frees the orphans that hold nothing. Walks the whole table. No other thread of this process may free blocks
-    // meanwhile, since it would take a chunk that is looked at for one of its own pools'.
+    // Frees the orphans that hold nothing. Walks the whole table. No other thread of this process
+    // may free blocks meanwhile, since it would take a chunk that is looked at for one of its own
+    // pools'.
     void free_empty_orphans() noexcept;
     // Chunks that could be claimed now. Walks the whole table.
     std::uint64_t available() const noexcept;

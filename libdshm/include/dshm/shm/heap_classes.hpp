@@ -3,9 +3,10 @@
 //   0              8 n     first_block                                            65536
 //   | tag 0 … tag n-1 | pad | block 0 | block 1 | … | block n-1 | rest (< one block) |
 //
-// All blocks of a chunk have one size, a multiple of 64 bytes, and start on a multiple of 64. About four steps for each
-// power of two, so that at most a fifth of a block is wasted; beyond 8 KiB a step is one block fewer in the chunk.
-// Computed by the compiler; every process of a build has the same table, and layout_test.cpp writes it down.
+// All blocks of a chunk have one size, a multiple of 64 bytes, and start on a multiple of 64. About
+// four steps for each power of two, so that at most a fifth of a block is wasted; beyond 8 KiB a
+// step is one block fewer in the chunk. Computed by the compiler; every process of a build has the
+// same table, and layout_test.cpp writes it down.
 #pragma once
 
 #include <array>
@@ -25,8 +26,8 @@ struct SizeClass {
     std::uint32_t first_block; // offset in the chunk
     std::uint32_t reciprocal;  // ceil(2^32 / block_size)
 
-    // Index of the block that starts `distance` bytes behind the first; exact for every distance below a chunk's size,
-    // because 65536 × 65536 ≤ 2^32. Several times cheaper than a division.
+    // Index of the block that starts `distance` bytes behind the first; exact for every distance
+    // below a chunk's size, because 65536 × 65536 ≤ 2^32. Several times cheaper than a division.
     constexpr std::uint32_t index_at(std::uint32_t distance) const {
         return static_cast<std::uint32_t>(std::uint64_t{distance} * reciprocal >> 32);
     }
@@ -38,11 +39,12 @@ struct SizeClass {
 namespace detail {
 
 inline constexpr std::array<std::uint32_t, 30> wanted_sizes = {
-    64,   128,  192,  256,  320,  384,  448,  512,  640,  768,   896,   1024,  1280,  1536,  1792,
+    64,   128,  192,  256,  320,  384,  448,  512,  640,  768,  896,   1024,  1280,  1536,  1792,
     2048, 2560, 3072, 3584, 4096, 5120, 6144, 7168, 8128, 9344, 10880, 13056, 16320, 21824, 32704};
 
 constexpr std::uint32_t tags_end(std::uint32_t count) {
-    return static_cast<std::uint32_t>(base::round_up(count * sizeof(std::uint64_t), block_alignment));
+    return static_cast<std::uint32_t>(
+        base::round_up(count * sizeof(std::uint64_t), block_alignment));
 }
 
 // As many blocks of the wanted size as fit, then as large as that number allows.
@@ -86,7 +88,8 @@ inline constexpr auto class_lookup = make_class_lookup();
 
 } // namespace detail
 
-// The smallest class whose blocks hold `bytes`, which is at most largest_small_block. 0 bytes take the smallest block.
+// The smallest class whose blocks hold `bytes`, which is at most largest_small_block. 0 bytes take
+// the smallest block.
 constexpr unsigned size_class_of(std::size_t bytes) {
     return detail::class_lookup[bytes == 0 ? 0 : (bytes - 1) / block_alignment];
 }

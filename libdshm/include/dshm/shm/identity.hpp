@@ -52,10 +52,10 @@ struct ProcessMask {
     bool test(unsigned slot, std::memory_order order) const {
         return (word_of(slot).load(order) & bit(slot)) != 0;
     }
-    // Not a snapshot: words are read one after the other.
-    bool empty(std::memory_order order) const {
-        for (const Word64& word : words)
-            if (word.load(order) != 0)
+    // Not a snapshot: words are read one after the other, the first `count` of them.
+    bool empty(std::memory_order order, unsigned count = max_processes / 64) const {
+        for (unsigned w = 0; w < count; ++w)
+            if (words[w].load(order) != 0)
                 return false;
         return true;
     }

@@ -93,6 +93,7 @@ enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 //   768      parked idle workers                 896  workers woken and looking for work
 //   1024     processes whose ready ring may hold work
 //   1152     slot + 1 of the worker that may spin long
+//   1280     processes that wait for a free task record
 struct Header {
     std::uint64_t magic;
     std::uint32_t abi;
@@ -114,6 +115,7 @@ struct Header {
     alignas(base::cache_line) ProcessMask searching;
     alignas(base::cache_line) ProcessMask ready;
     alignas(base::cache_line) Word64 long_spinner;
+    alignas(base::cache_line) ProcessMask table_waiters;
 };
 
 static_assert(sizeof(Header) <= base::page_size, "the header is one page");

@@ -1,4 +1,5 @@
-// The object table: one record for each SharedArray, and for whatever else lives as long as somebody holds it.
+// The object table: one record for each SharedArray, and for whatever else lives as long as
+// somebody holds it.
 //
 //   0        8        16       24       32         40 … 72        72 … 104   104          112 … 128
 //   | state  | block  | bytes  | kind   | type     | 4 user words | holders  | name hash  | reserved |
@@ -8,21 +9,25 @@
 //
 //   FREE(g) → MAKING(g, me) → LIVE(g) → FREEING(g, me) → FREE(g + 1)
 //
-// `holders` has one bit for each process that holds a handle; how many handles it holds is private to it. The first one
-// sets the bit, the last one clears it, and whoever finds the mask empty after clearing frees the object: the CAS LIVE →
-// FREEING lets one win.
+// `holders` has one bit for each process that holds a handle; how many handles it holds is private
+// to it. The first one sets the bit, the last one clears it, and whoever finds the mask empty after
+// clearing frees the object: the CAS LIVE → FREEING lets one win.
 //
 // Invariants:
-//   (O1) A bit is set by its own process only, and while the bit of another process, or a pin of the object in a task or
-//        message, stands for all of the time. So the mask of a LIVE object that was found empty stays empty, but for a stale
-//        `acquire` that takes its bit back at once, and makes the same check as it does.
-//   (O2) Until the commit MAKING → LIVE the record alone knows the block: OWN(me) at first, OBJ(index, g) just before.
-//        From then on the tag carries index and generation, so no block of another object can be freed in its name.
-//   (O3) A record that is not FREE(0) has an index below object_top, and the pages below it are backed.
+//   (O1) A bit is set by its own process only, and while the bit of another process, or a pin of
+//        the object in a task or message, stands for all of the time. So the mask of a LIVE object
+//        that was found empty stays empty, but for a stale `acquire` that takes its bit back at
+//        once, and makes the same check as it does.
+//   (O2) Until the commit MAKING → LIVE the record alone knows the block: OWN(me) at first,
+//        OBJ(index, g) just before. From then on the tag carries index and generation, so no block
+//        of another object can be freed in its name.
+//   (O3) A record that is not FREE(0) has an index below object_top, and the pages below it are
+//        backed.
 //
-// Death of p: MAKING(p) and FREEING(p) are completed to FREE(g + 1), the block freed if it is tagged for the object; p's bit is
-// cleared everywhere; LIVE without holders is freed in p's name, so that a recovery that is stopped can start again. An object
-// made but not yet handed over goes with its maker.
+// Death of p: MAKING(p) and FREEING(p) are completed to FREE(g + 1), the block freed if it is
+// tagged for the object; p's bit is cleared everywhere; LIVE without holders is freed in p's name,
+// so that a recovery that is stopped can start again. An object made but not yet handed over goes
+// with its maker.
 #pragma once
 
 #include <array>
@@ -44,13 +49,12 @@ enum class ObjectPhase : std::uint8_t { free = 0, making = 1, live = 2, freeing 
 struct ObjectState {
     std::uint64_t bits = 0;
 
-    static constexpr ObjectState make(ObjectPhase phase, std::uint32_t generation, Owner owner = {}) {
+    static constexpr ObjectState make(ObjectPhase phase, std::uint32_t generation,
+                                      Owner owner = {}) {
         return {GenerationField::put(generation) | OwnerField::put(owner.bits()) |
                 PhaseField::put(static_cast<std::uint64_t>(phase))};
     }
-    constexpr ObjectPhase phase() const {
-        return static_cast<ObjectPhase>(PhaseField::get(bits));
-    }
+    constexpr ObjectPhase phase() const { return static_cast<ObjectPhase>(PhaseField::get(bits)); }
     constexpr Owner owner() const { return Owner::from_bits(OwnerField::get(bits)); }
     constexpr std::uint32_t generation() const {
         return static_cast<std::uint32_t>(GenerationField::get(bits));
@@ -111,14 +115,17 @@ public:
     ObjectTable& operator=(const ObjectTable&) = delete;
     ~ObjectTable();
 
-    // A new object of `bytes` zero bytes, with one handle held by the caller. Throws SharedMemoryExhausted when there is no
-    // room for it or the table is full; then nothing is left over.
+    // A new object of `bytes` zero bytes, with one handle held by the caller. Throws
+    // SharedMemoryExhausted when there is no room for it or the table is full; then nothing is left
+    // over.
     Ref create(std::size_t bytes, const ObjectDescription& description);
 
-    // One more handle of this process. False when the object is gone. True is worth something only if somebody else's hold
-    // on the object, or a pin, lasted all the while (O1), or this process had a handle already.
+    // One more handle of this process. False when the object is gone. True is worth something only
+    // if somebody else's hold on the object, or a pin, lasted all the while (O1), or this process
+    // had a handle already.
     bool acquire(Ref ref);
-    // One handle less. The last one of all processes frees the object. Releasing what is not held is an error of ours.
+    // One handle less. The last one of all processes frees the object. Releasing what is not held
+    // is an error of ours.
     void release(Ref ref);
     // Handles that this process holds.
     std::size_t handles(Ref ref) const;
@@ -127,8 +134,8 @@ public:
     ObjectView view(Ref ref) const;
     bool is_live(Ref ref) const;
 
-    // Launcher only, after the death of `dead` and before its slot is used again; before or after Heap::recover. May be
-    // stopped anywhere and started again.
+    // Launcher only, after the death of `dead` and before its slot is used again; before or after
+    // Heap::recover. May be stopped anywhere and started again.
     void recover(Owner dead);
 
     // Live objects in the segment. Walks the table.

@@ -1,7 +1,8 @@
-// A spinlock between the threads of one process, for private memory only: it never lies in the segment.
+// A spinlock between the threads of one process, for private memory only: it never lies in the
+// segment.
 //
-// Costs nothing while the process has one thread, which is how most workers live. Held for well under a microsecond, so
-// waiting means spinning, then giving the processor away.
+// Costs nothing while the process has one thread, which is how most workers live. Held for well
+// under a microsecond, so waiting means spinning, then giving the processor away.
 #pragma once
 
 #include <sys/single_threaded.h>
@@ -33,7 +34,8 @@ public:
     };
 
 private:
-    static constexpr int spins_before_yield = 64; // about 1.5 µs: longer than any holder that is running needs
+    static constexpr int spins_before_yield =
+        64; // about 1.5 µs: longer than any holder that is running needs
 
     void lock() noexcept {
         // acquire: what the last holder wrote is seen.

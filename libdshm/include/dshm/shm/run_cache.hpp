@@ -1,11 +1,13 @@
 // Which large runs may be had again without making or touching pages: the hints of one process.
 //
-// Two lists of places. `warm_`: runs that this process freed, most recent last, kept whole and tagged WARM(me, length)
-// up to a limit. `made_`: runs that it allocated lately and may have handed over; when another process frees one, it
-// is tagged WARM there, and this list finds it again: so a master that allocates and workers that free recycle the same
-// pages, although they share no list. Both are private and may be wrong; the CAS on the run's tag decides (chunk_table.hpp, T4).
+// Two lists of places. `warm_`: runs that this process freed, most recent last, kept whole and
+// tagged WARM(me, length) up to a limit. `made_`: runs that it allocated lately and may have handed
+// over; when another process frees one, it is tagged WARM there, and this list finds it again: so a
+// master that allocates and workers that free recycle the same pages, although they share no list.
+// Both are private and may be wrong; the CAS on the run's tag decides (chunk_table.hpp, T4).
 //
-// If the process dies, the launcher dissolves what is tagged WARM with its name. Not for several threads at once.
+// If the process dies, the launcher dissolves what is tagged WARM with its name. Not for several
+// threads at once.
 #pragma once
 
 #include <array>

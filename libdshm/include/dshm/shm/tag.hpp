@@ -6,8 +6,9 @@
 //   |  0xd5   |  chunks, 28 bits  |     owner, 24 | kind |    WARM (runs of chunks only)
 //   |                       0                            |    FREE
 //
-// (The generation of ARG, RES and OBJ lies in bits 24 to 55.) The mark in the highest byte keeps a stray number of a
-// user's from looking like a tag. FREE is zero, so that zero-filled memory holds free blocks.
+// (The generation of ARG, RES and OBJ lies in bits 24 to 55.) The mark in the highest byte keeps a
+// stray number of a user's from looking like a tag. FREE is zero, so that zero-filled memory holds
+// free blocks.
 #pragma once
 
 #include <cstdint>
