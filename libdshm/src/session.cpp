@@ -125,12 +125,12 @@ struct Session::State {
 Session::Session(SessionOptions given) {
     if (launch::current_session_state() != nullptr || runtime::current_or_null() != nullptr)
         throw std::logic_error("dshm: there is a Session in this process already; end it before making another");
+    report_to_runner();
     const SessionOptions options = completed(std::move(given));
     const int first_workers = options.workers.value_or(0);
     if (first_workers < 0 || first_workers > static_cast<int>(shm::max_workers))
         throw std::invalid_argument("dshm: a session has 0 to " + std::to_string(shm::max_workers) +
                                     " workers, not " + std::to_string(first_workers));
-    report_to_runner();
     warn_of_threads();
     shm::remove_stale_segments();
     state_ = std::make_unique<State>(options);

@@ -43,7 +43,7 @@ Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id, std::functio
       processes_(segment), area_(&processes_.area(me.slot)), heap_(segment, me),
       objects_(segment, heap_, me),
       modules_(*segment.at<ship::ModuleTable>(segment.geometry().modules)),
-      tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_), scheduler_(*this),
+      tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_), whereabouts_(segment, me.slot), scheduler_(*this),
       membership_(segment) {
     forget_in_forked_children();
     modules_.make_current();

@@ -25,6 +25,7 @@ void Recovery::clear_masks(const Death& death) {
     const unsigned slot = death.owner.slot;
     header.parked.clear(slot, std::memory_order_seq_cst);
     header.searching.clear(slot, std::memory_order_seq_cst);
+    process_->whereabouts().forget(slot);
     std::uint64_t seat = slot + 1u;
     header.long_spinner.compare_exchange(seat, 0, std::memory_order_relaxed,
                                          std::memory_order_relaxed); // relaxed: a hint

@@ -8,7 +8,6 @@
 
 #include "dshm/base/scope_guard.hpp"
 #include "dshm/os/clock.hpp"
-#include "dshm/os/cpu.hpp"
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/process.hpp"
@@ -282,12 +281,6 @@ void Scheduler::find_lost_work() {
 
 // ---- waiting -------------------------------------------------------------------------------------------------------
 
-bool Scheduler::crowded() const {
-    std::size_t asleep = 0;
-    process_->header().parked.for_each(std::memory_order_relaxed, [&](unsigned) { ++asleep; }); // relaxed: a guess
-    return process_->worker_count() + 1 > asleep + static_cast<std::size_t>(os::cpu_count());
-}
-
 bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
     const base::ScopeGuard no_longer([this] { stop_searching(); });
     while (!what.ready()) {
@@ -315,21 +308,19 @@ bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
 
 Scheduler::Spin Scheduler::spin(WaitFor& what) {
     const std::uint64_t start = thread_state.idle_tick = os::ticks();
-    const bool many = crowded();
-    Spin outcome = spin_until(what, start, thread_state.budget.ticks(), many);
+    Spin outcome = spin_until(what, start, thread_state.budget.ticks());
     if (outcome == Spin::ready)
         thread_state.budget.was_worth(os::ticks() - start);
     if (outcome != Spin::in_vain)
         return outcome;
-    if (!process_->is_master() && thread_state.depth == 0 && !many)
+    if (!process_->is_master() && thread_state.depth == 0)
         outcome = spin_long(what, start);
     if (outcome == Spin::in_vain)
         thread_state.budget.spun_in_vain();
     return outcome;
 }
 
-Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::uint64_t limit,
-                                      bool many) {
+Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::uint64_t limit) {
     const std::uint64_t silent = silent_spin_microseconds * os::ticks_per_microsecond();
     bool announced = !may_run_ready();
     for (std::uint64_t spent = 0; spent < limit; spent = thread_state.idle_tick - start) {
@@ -337,14 +328,15 @@ Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::u
             process_->header().searching.set(process_->me().slot, std::memory_order_seq_cst);
             announced = true;
         }
-        for (int i = 0; i < (many ? 1 : 4); ++i) {
+        const bool crowded = process_->whereabouts().crowded();
+        for (int i = 0; i < (crowded ? 1 : 4); ++i) {
             if (what.ready())
                 return Spin::ready;
             if (work_visible() && run_one())
                 return Spin::ran_a_task;
             os::pause();
         }
-        if (many)
+        if (crowded)
             sched_yield();
         thread_state.idle_tick = os::ticks();
     }
@@ -358,8 +350,8 @@ Scheduler::Spin Scheduler::spin_long(WaitFor& what, std::uint64_t start) {
     seat.store(mine, std::memory_order_relaxed); // relaxed: a hint about who may waste time
     const std::uint64_t slice = 20 * os::ticks_per_microsecond();
     const std::uint64_t end = start + long_spin_microseconds * os::ticks_per_microsecond();
-    while (os::ticks() < end && seat.load(std::memory_order_relaxed) == mine && !crowded()) {
-        const Spin outcome = spin_until(what, os::ticks(), slice, false);
+    while (os::ticks() < end && seat.load(std::memory_order_relaxed) == mine && !process_->whereabouts().crowded()) {
+        const Spin outcome = spin_until(what, os::ticks(), slice);
         if (outcome != Spin::in_vain)
             return outcome;
     }
@@ -383,10 +375,12 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
         wake_a_searcher();
     }
     what.about_to_sleep();
+    process_->whereabouts().leave();
     header.parked.set(me, std::memory_order_seq_cst); // edge `park`
     const auto start = os::Clock::now();
     process_->area().bell.wait([&] { return what.ready() || work_visible(); }, limit);
     header.parked.clear(me, std::memory_order_seq_cst);
+    process_->whereabouts().crowded(); // awake again, and here
     thread_state.idle_tick = os::ticks();
     if (!process_->is_master() && os::Clock::now() - start >= waiting::longest_sleep)
         find_lost_work();

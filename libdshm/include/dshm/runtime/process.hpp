@@ -14,6 +14,7 @@
 #include "dshm/runtime/process_table.hpp"
 #include "dshm/runtime/scheduler.hpp"
 #include "dshm/runtime/task_table.hpp"
+#include "dshm/runtime/whereabouts.hpp"
 #include "dshm/ship/module_table.hpp"
 #include "dshm/shm/heap.hpp"
 #include "dshm/shm/object_table.hpp"
@@ -43,6 +44,7 @@ public:
     TaskTable& tasks() { return tasks_; }
     Holdings& holdings() { return holdings_; }
     Scheduler& scheduler() { return scheduler_; }
+    Whereabouts& whereabouts() { return whereabouts_; }
     CounterRow& counters() { return counters_; }
 
     // Locks, looks, unlocks: a copy of the members, or one of them.
@@ -84,6 +86,7 @@ private:
     TaskTable tasks_;
     Holdings holdings_;
     CounterRow counters_;
+    Whereabouts whereabouts_;
     Scheduler scheduler_;
     std::mutex membership_lock_;
     Membership membership_;

@@ -18,3 +18,4 @@
 #include "dshm/runtime/task_record.hpp"
 #include "dshm/runtime/task_table.hpp"
 #include "dshm/runtime/task_wait.hpp"
+#include "dshm/runtime/whereabouts.hpp"

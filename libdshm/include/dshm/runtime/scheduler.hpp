@@ -6,7 +6,7 @@
 // fibers are not here yet.)
 //
 // Sleeping costs the waker a system call and the sleeper 14 µs and more, so processes spin first (spin_budget.hpp), yielding
-// the processor when more processes are awake than there are processors. The worker that ran out of work last spins on for
+// where another one is awake on the same processor (whereabouts.hpp). The worker that ran out of work last spins on for
 // up to 2 ms: after a pause of a millisecond its next task starts in a few microseconds instead of fifty.
 //
 // Wakes for `ready` work: at most one process at a time is woken and searching; when it finds work it wakes the next. A searcher that
@@ -63,10 +63,9 @@ private:
     enum class Spin { ready, ran_a_task, in_vain };
 
     Spin spin(WaitFor& what);
-    Spin spin_until(WaitFor& what, std::uint64_t start, std::uint64_t limit, bool many);
+    Spin spin_until(WaitFor& what, std::uint64_t start, std::uint64_t limit);
     Spin spin_long(WaitFor& what, std::uint64_t start);
     void sleep(WaitFor& what, os::Clock::time_point deadline);
-    bool crowded() const;
 
     bool may_run_ready() const;
     bool work_visible() const;

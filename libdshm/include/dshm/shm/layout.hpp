@@ -1,8 +1,8 @@
 // Where everything lies in the segment.
 //
 //   offset 0                                                              capacity
-//   | header | modules | obituaries | backing words | process areas | tasks | objects | chunk table | heap ... |
-//     4 KiB    32 KiB    64 KiB       8 B / 2 MiB     256 × 128 KiB   16 MiB  2 MiB     16 B / 64 KiB
+//   | header | modules | obituaries | processors | backing words | process areas | tasks | objects | chunk table | heap ... |
+//     4 KiB    32 KiB    64 KiB       32 KiB       8 B / 2 MiB     256 × 128 KiB   16 MiB  2 MiB     16 B / 64 KiB
 //
 // Every region starts on a 64 KiB chunk of the file, because that is the unit in which pages are backed (backing.hpp). The file
 // is sparse: a region costs memory where it was touched, not where it is laid out.
@@ -33,6 +33,8 @@ inline constexpr std::size_t process_area_size = base::kibibytes(128);
 inline constexpr std::size_t module_region_size = base::kibibytes(32);
 inline constexpr std::size_t obituary_region_size = base::kibibytes(64);
 inline constexpr std::size_t chunk_record_size = 16;
+inline constexpr std::size_t processor_lines = 256; // processors beyond share a line with others
+inline constexpr std::size_t processor_region_size = processor_lines * base::cache_line;
 
 inline constexpr std::uint64_t segment_magic = 0x6d687364'67657331; // "1segdshm" read as a little-endian word
 inline constexpr std::uint32_t abi_number = 1;
@@ -42,6 +44,7 @@ struct Geometry {
     std::uint64_t capacity;
     Offset modules;
     Offset obituaries;
+    Offset processors;
     Offset backing;
     Offset processes;
     Offset tasks;
@@ -69,6 +72,7 @@ constexpr Geometry Geometry::of(std::size_t capacity) {
     };
     g.modules = place(module_region_size, base::page_size);
     g.obituaries = place(obituary_region_size, base::page_size);
+    g.processors = place(processor_region_size, base::page_size);
     g.backing = place(g.capacity / extent_size * sizeof(Word64), base::page_size);
     g.processes = place(max_processes * process_area_size, chunk_size);
     g.tasks = place(max_tasks * task_record_size, chunk_size);
@@ -87,7 +91,7 @@ enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 //   0        8      12     16            24      28      32      40                        48
 //   | magic  | abi  | uid  | layout hash | state (published last) | seed   | master pid      |
 //   48                 128
-//   | name (64 bytes)  | geometry (80 bytes) | build id (20) ...
+//   | name (64 bytes)  | geometry (88 bytes) | build id (20) ...
 //   256      next task index never used          384  next object index never used
 //   512      heap chunks ever claimed            640  membership epoch
 //   768      parked idle workers                 896  workers woken and looking for work
