@@ -88,7 +88,8 @@ bool report(const Watched& process, double seconds) {
     const double wake_ups = static_cast<double>(now.wake_ups - process.before.wake_ups) / seconds;
     const double megabytes = private_megabytes(process.pid);
     const bool is_worker = process.name.rfind("worker", 0) == 0;
-    const bool idle = wake_ups <= 1.5 && processor <= 0.01 && (!is_worker || megabytes < 3);
+    const bool idle = wake_ups * seconds <= 1.2 * seconds + 2 && processor <= 0.01 &&
+                      (!is_worker || megabytes < 3);
     std::printf("%-12s %8.2f %% of a processor %8.2f wake-ups a second %8.2f MB private  %s\n",
                 process.name.c_str(), 100 * processor, wake_ups, megabytes,
                 idle ? "idle" : "NOT IDLE");

@@ -6,12 +6,9 @@
 #include <dshm/dshm.hpp>
 
 #include "baselines/heads.hpp"
-#include "baselines/openmp.hpp"
+#include "baselines/trivial.hpp"
 #include "support/comparison.hpp"
 #include "support/peers.hpp"
-#ifdef BENCH_HAVE_TBB
-#include "baselines/onetbb.hpp"
-#endif
 
 namespace {
 
@@ -37,47 +34,44 @@ bench::Turn with_workers(int count, bench::Turn turn) {
 
 constexpr long iterations = 1000;
 
-long trivial(long i) { return i ^ 5; }
-
-long expected_sum() {
-    long total = 0;
-    for (long i = 0; i < iterations; ++i)
-        total += trivial(i);
-    return total;
-}
+/// OpenMP and oneTBB, where they are built in.
+struct ThreadPeers {
+    std::unique_ptr<bench::Coprocess> openmp = bench::start_thread_peer("openmp");
+    std::unique_ptr<bench::Coprocess> tbb = bench::start_thread_peer("tbb");
+};
 
 /// A call that checks its sum.
 template <class Sum>
 auto checked(Sum sum) {
-    return [sum, expected = expected_sum()] { bench::require_equal(sum(), expected); };
+    return [sum] {
+        static const long expected = bench::trivial_sum(iterations);
+        bench::require_equal(sum(), expected);
+    };
 }
 
-void compare_small_loop(bench::Program& program, int workers) {
+void compare_small_loop(bench::Program& program, const ThreadPeers& threads, int workers) {
     const bench::Batch batch = program.batch(5'000);
-    const auto body = [](long i) { return trivial(i); };
-    const auto distributed = [=] {
-        return dshm::distributed(std::plus<>{}, dshm::range(0, iterations), body);
+    const auto question = [=](const char* name) {
+        return bench::thread_question(name, iterations, workers, batch);
+    };
+    const auto distributed = [] {
+        return dshm::distributed(std::plus<>{}, dshm::range(0, iterations),
+                                 [](long i) { return bench::trivial(i); });
+    };
+    const auto serial = [] {
+        long count = iterations;
+        benchmark::DoNotOptimize(count);
+        return bench::trivial_sum(count);
     };
     auto& loop =
         program.compare("loop/1000_iterations/workers_" + std::to_string(workers)).rounds(15);
     loop.subject("libdshm",
                  with_workers(workers, bench::back_to_back(batch, checked(distributed))));
-    if (bench::has_openmp)
-        loop.peer("OpenMP",
-                  bench::back_to_back(
-                      batch, checked([=] { return bench::openmp_sum(iterations, workers, body); })),
-                  1);
-#ifdef BENCH_HAVE_TBB
-    loop.peer("oneTBB", bench::back_to_back(
-                            batch, checked([=] { return bench::tbb_sum(iterations, body); })));
-#endif
-    loop.peer("serial", bench::back_to_back(batch, checked([=] {
-                                                long total = 0, count = iterations;
-                                                benchmark::DoNotOptimize(count);
-                                                for (long i = 0; i < count; ++i)
-                                                    total += body(i);
-                                                return total;
-                                            })));
+    if (threads.openmp)
+        loop.peer("OpenMP", bench::asking(*threads.openmp, question("openmp_sum")), 1);
+    if (threads.tbb)
+        loop.peer("oneTBB", bench::asking(*threads.tbb, question("tbb_sum")));
+    loop.peer("serial", bench::back_to_back(batch, checked(serial)));
 }
 
 /// More workers than processors must not slow a loop down.
@@ -93,53 +87,45 @@ void compare_crowd(bench::Program& program, int few, int many) {
         .peer("libdshm, as processors", with_workers(few, bench::once(count, expected)), 1 / 1.1);
 }
 
-void compare_pmap(bench::Program& program, bench::Coprocess* python) {
-    const auto count = program.size<std::size_t>(100'000, 1'000);
+void compare_pmap(bench::Program& program, const ThreadPeers& threads, bench::Coprocess* python) {
+    const long count = program.size(100'000L, 1'000L);
     const auto elements = static_cast<double>(count);
-    const int threads = program.workers();
-    std::vector<double> values(count);
-    std::vector<double> expected(count);
-    for (std::size_t i = 0; i < count; ++i) {
+    const bench::Batch batch{program.size(20, 1), std::chrono::milliseconds(program.size(20, 0))};
+    std::vector<double> values(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < values.size(); ++i)
         values[i] = static_cast<double>(i);
-        expected[i] = 2 * values[i] + 1;
-    }
-    const auto twice = [](double x) { return 2 * x + 1; };
+    std::vector<double> expected(values.size());
+    std::transform(values.begin(), values.end(), expected.begin(), bench::twice_plus_one);
+
     /// Seconds an element; the result lies in a new vector, as pmap's does.
     const auto turn = [=](auto map) -> bench::Turn {
         return [=] {
-            std::vector<double> mapped;
-            for (int i = 0; i < 20; ++i)
-                map(values);
-            const double seconds = bench::seconds_of([&] { mapped = map(values); });
-            bench::require(mapped == expected, "wrong result");
-            return seconds / elements;
+            bench::require(map(values) == expected, "wrong result");
+            return bench::back_to_back(batch, [&] { benchmark::DoNotOptimize(map(values)); })() /
+                   elements;
         };
     };
-    auto& map = program.compare("pmap/100000_doubles").rounds(31).counted_in("elements");
-    map.subject("libdshm",
-                with_workers(threads, turn([=](const auto& xs) { return dshm::pmap(twice, xs); })),
-                1 / 300e6);
-    if (bench::has_openmp)
-        map.peer("OpenMP", turn([=](const auto& xs) {
-                     std::vector<double> ys(xs.size());
-                     bench::openmp_for(static_cast<long>(xs.size()), threads, [&](long i) {
-                         ys[static_cast<std::size_t>(i)] = twice(xs[static_cast<std::size_t>(i)]);
-                     });
-                     return ys;
-                 }),
-                 0.8);
-    map.peer("serial", turn([=](const auto& xs) {
-                 std::vector<double> ys(xs.size());
-                 std::transform(xs.begin(), xs.end(), ys.begin(), twice);
-                 return ys;
-             }));
-    if (python)
+    const auto mapped = [](const auto& xs) {
+        return dshm::pmap([](double x) { return bench::twice_plus_one(x); }, xs);
+    };
+    const auto serial = [](const auto& xs) {
+        std::vector<double> ys(xs.size());
+        std::transform(xs.begin(), xs.end(), ys.begin(), bench::twice_plus_one);
+        return ys;
+    };
+    auto& map = program.compare("pmap/100000_doubles").counted_in("elements");
+    map.subject("libdshm", with_workers(program.workers(), turn(mapped)), 1 / 300e6);
+    if (threads.openmp)
         map.peer(
-            "Python pool",
-            [python, count, elements] {
-                return python->ask("map " + std::to_string(count)) / elements;
-            },
-            40);
+            "OpenMP",
+            bench::asking(*threads.openmp,
+                          bench::thread_question("openmp_map", count, program.workers(), batch),
+                          elements),
+            0.8);
+    map.peer("serial", turn(serial));
+    if (python)
+        map.peer("Python pool", bench::asking(*python, "map " + std::to_string(count), elements),
+                 40);
 }
 
 } // namespace
@@ -148,13 +134,11 @@ int main(int argc, char** argv) {
     dshm::Session session(argc, argv);
     bench::Program program(argc, argv);
     const auto python = bench::start_python_pool();
-#ifdef BENCH_HAVE_TBB
-    bench::TbbThreads limit(program.workers());
-#endif
+    const ThreadPeers threads;
     const int most = program.size(16, 4);
     for (int workers = 1; workers <= most; workers *= 2)
-        compare_small_loop(program, workers);
+        compare_small_loop(program, threads, workers);
     compare_crowd(program, program.workers(), most);
-    compare_pmap(program, python.get());
+    compare_pmap(program, threads, python.get());
     return program.run();
 }

@@ -147,11 +147,11 @@ void compare_triads(bench::Program& program, const Arrays& arrays, Bare& bare) {
     };
     program.compare("shared_array/triad_over_workers")
         .rounds(21)
-        .subject("libdshm", triad_of(arrays.a.data(), arrays.b.data(), count, 3, distributed))
+        .subject("libdshm", triad_of(arrays.a.data(), arrays.b.data(), count, 2, distributed))
         .peer("bare forked processes",
-              triad_of(bare.a.data(), bare.b.data(), count, 3, [&bare] { bare.triads.run(); }),
+              triad_of(bare.a.data(), bare.b.data(), count, 2, [&bare] { bare.triads.run(); }),
               0.98)
-        .peer("serial", triad_of(bare.a.data(), bare.b.data(), count, 3, [&bare, count] {
+        .peer("serial", triad_of(bare.a.data(), bare.b.data(), count, 2, [&bare, count] {
                   triad_loop(bare.a.data(), bare.b.data(), bare.c.data(), count);
               }));
 }
@@ -164,7 +164,7 @@ int main(int argc, char** argv) {
     dshm::addprocs(program.workers());
 
     const Arrays small(program.size<std::size_t>(1'000, 100));
-    const Arrays large(program.size<std::size_t>(4'000'000, 1'000));
+    const Arrays large(program.size<std::size_t>(16'000'000, 1'000));
     Bare bare(large.a.size(), program.workers());
 
     compare_one_process(program, small);

@@ -1,12 +1,9 @@
-// Tiny tasks a second: a million empty ones spawned in one `sync`, against the task groups of oneTBB and OpenMP,
-// which stay inside one process and hand pointers around.
+// Tiny tasks a second: a million empty ones spawned in one `sync`, against the tasks of oneTBB and OpenMP, which stay
+// inside one process and hand pointers around (a process of their own: see baselines/thread_peers.cpp).
 #include <dshm/dshm.hpp>
 
-#include "baselines/openmp.hpp"
 #include "support/comparison.hpp"
-#ifdef BENCH_HAVE_TBB
-#include "baselines/onetbb.hpp"
-#endif
+#include "support/peers.hpp"
 
 namespace {
 
@@ -32,24 +29,28 @@ int main(int argc, char** argv) {
     dshm::Session session(argc, argv);
     bench::Program program(argc, argv);
     dshm::addprocs(program.workers());
-    const int threads = program.workers();
+    const auto openmp = bench::start_thread_peer("openmp");
+    const auto tbb = bench::start_thread_peer("tbb");
 
     const long count = program.size(1'000'000L, 1'000L);
-    const auto per_task = [count](auto work) {
-        return [count, work] { return bench::seconds_of(work) / static_cast<double>(count); };
+    const auto per_task = static_cast<double>(count);
+    const bench::Batch one{1, std::chrono::milliseconds(program.size(100, 0))};
+    const auto question = [&](const char* name) {
+        return bench::thread_question(name, count, program.workers(), one);
     };
     auto& empty = program.compare("spawn/empty_tasks").rounds(15).counted_in("tasks");
     empty.subject(
         "libdshm", [count] { return spawn_empty_tasks(count); }, 1 / 20e6);
-#ifdef BENCH_HAVE_TBB
-    bench::TbbThreads limit(threads);
-    empty.peer("oneTBB task_group", per_task([=] { bench::tbb_tasks(count, nothing); }), 9);
-#endif
-    if (bench::has_openmp)
-        empty.peer("OpenMP tasks", per_task([=] { bench::openmp_tasks(count, threads, nothing); }));
-    empty.peer("serial calls", per_task([=] {
+    if (tbb)
+        empty.peer("oneTBB task_group", bench::asking(*tbb, question("tbb_tasks"), per_task), 9);
+    if (openmp)
+        empty.peer("OpenMP tasks", bench::asking(*openmp, question("openmp_tasks"), per_task));
+    empty.peer("serial calls", [=] {
+        return bench::seconds_of([=] {
                    for (long i = 0; i < count; ++i)
                        nothing();
-               }));
+               }) /
+               per_task;
+    });
     return program.run();
 }

@@ -125,6 +125,7 @@ struct Session::State {
 Session::Session(SessionOptions given) {
     if (launch::current_session_state() != nullptr || runtime::current_or_null() != nullptr)
         throw std::logic_error("dshm: there is a Session in this process already; end it before making another");
+    os::open_standard_streams();
     report_to_runner();
     const SessionOptions options = completed(std::move(given));
     const int first_workers = options.workers.value_or(0);

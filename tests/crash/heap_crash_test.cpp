@@ -1,9 +1,11 @@
-// A process that runs a scenario on the heap or the object table dies at its n-th touch of a shared word, for every n.
+// A process that runs a scenario on the heap or the object table dies at its n-th touch of a shared
+// word, for every n.
 //
-// Built with its own copies of the shm sources, in which each touch of a Word is a kill point (word.hpp). The victim is
-// forked for each n; its parent, as the launcher, recovers and looks whether every byte is accounted for and every neighbour
-// has what it had. All deaths of a scenario happen in one segment, so what one leaves behind the next ones meet.
-// In a second round the recovery itself is killed at some of its touches and started again.
+// Built with its own copies of the shm sources, in which each touch of a Word is a kill point
+// (word.hpp). The victim is forked for each n; its parent, as the launcher, recovers and looks
+// whether every byte is accounted for and every neighbour has what it had. All deaths of a scenario
+// happen in one segment, so what one leaves behind the next ones meet. In a second round the
+// recovery itself is killed at some of its touches and started again.
 #include "catch.hpp"
 
 #include <cstring>
@@ -104,7 +106,8 @@ void check_all_usable(Stage& stage) {
     REQUIRE(table.available() == table.capacity());
 }
 
-// Kills a victim of the scenario at touches first, first + step, ... until one survives. Gives the number of deaths.
+// Kills a victim of the scenario at touches first, first + step, ... until one survives. Gives the
+// number of deaths.
 std::uint64_t kill_everywhere(Stage& stage, Scenario scenario, std::uint64_t step,
                               const std::function<void(Owner, std::uint64_t)>& put_right) {
     std::uint16_t incarnation = 1;
@@ -199,7 +202,8 @@ void overfull_cache(Victim& victim) {
     victim.start_dying();
     std::vector<Offset> runs;
     for (int i = 0; i < 3; ++i)
-        runs.push_back(victim.heap.allocate(RunCache::warm_limit / 3 + chunk_size, victim.mine).offset);
+        runs.push_back(
+            victim.heap.allocate(RunCache::warm_limit / 3 + chunk_size, victim.mine).offset);
     for (const Offset run : runs)
         demand(victim.heap.free(run, victim.mine), "free of a huge run");
 }
@@ -285,7 +289,9 @@ TEST_CASE("a death while the tags of a chunk of 910 blocks are cleared") {
     check_scenario(smallest_blocks, 31);
 }
 TEST_CASE("a death while blocks change hands") { check_scenario(handed_over); }
-TEST_CASE("a death while runs are claimed, kept warm and taken apart") { check_scenario(large_runs); }
+TEST_CASE("a death while runs are claimed, kept warm and taken apart") {
+    check_scenario(large_runs);
+}
 TEST_CASE("a death while the warm runs are too many") { check_scenario(overfull_cache, 97); }
 TEST_CASE("a death while the neighbour frees one's blocks") { check_scenario(neighbour_frees); }
 TEST_CASE("a death while a neighbour's run is taken apart") { check_scenario(runs_of_others); }

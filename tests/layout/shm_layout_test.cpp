@@ -1,4 +1,5 @@
-// The bytes of the segment as written down: a change here is a change of the ABI and needs a new abi_number.
+// The bytes of the segment as written down: a change here is a change of the ABI and needs a new
+// abi_number.
 #include "catch.hpp"
 
 #include <cstddef>
@@ -82,11 +83,11 @@ TEST_CASE("what is put into a word comes out of it") {
 
 TEST_CASE("the size classes") {
     const std::pair<std::uint32_t, std::uint32_t> expected[] = {
-        {64, 910},  {128, 481}, {192, 327}, {256, 248}, {320, 199},  {384, 167},
-        {448, 143}, {512, 126}, {640, 101}, {768, 84},  {896, 72},   {1024, 63},
-        {1280, 50}, {1536, 42}, {1792, 36}, {2048, 31}, {2560, 25},  {3072, 21},
-        {3584, 18}, {4352, 15}, {5440, 12}, {6528, 10}, {7232, 9},   {8128, 8},
-        {9344, 7},  {10880, 6}, {13056, 5}, {16320, 4}, {21824, 3},  {32704, 2},
+        {64, 910},  {128, 481}, {192, 327}, {256, 248}, {320, 199}, {384, 167},
+        {448, 143}, {512, 126}, {640, 101}, {768, 84},  {896, 72},  {1024, 63},
+        {1280, 50}, {1536, 42}, {1792, 36}, {2048, 31}, {2560, 25}, {3072, 21},
+        {3584, 18}, {4352, 15}, {5440, 12}, {6528, 10}, {7232, 9},  {8128, 8},
+        {9344, 7},  {10880, 6}, {13056, 5}, {16320, 4}, {21824, 3}, {32704, 2},
     };
     REQUIRE(size_class_count == std::size(expected));
     for (std::size_t i = 0; i < size_class_count; ++i) {

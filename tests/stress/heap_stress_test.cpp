@@ -1,13 +1,16 @@
-// Processes allocate, hand over, take, verify and free at random while they are killed at random. At the end every byte is
-// accounted for and the heap can be had in one piece.
+// Processes allocate, hand over, take, verify and free at random while they are killed at random.
+// At the end every byte is accounted for and the heap can be had in one piece.
 //
-// Blocks change hands through mailboxes in the segment, each one word: generation and offset. The protocol is the one that
-// tasks follow: new tag first, then the commit word; the taker's commit is the tag.
+// Blocks change hands through mailboxes in the segment, each one word: generation and offset. The
+// protocol is the one that tasks follow: new tag first, then the commit word; the taker's commit is
+// the tag.
 //
-//   put    block tagged ARG(mailbox, generation), then CAS {generation, empty} → {generation, block}
+//   put    block tagged ARG(mailbox, generation), then CAS {generation, empty} → {generation,
+//          block}
 //   take   CAS of the tag ARG → OWN(me), then CAS {generation, block} → {generation + 1, empty}
 //
-// A block whose mailbox has gone to another generation is one that a dead process was about to put: the sweep frees it.
+// A block whose mailbox has gone to another generation is one that a dead process was about to put:
+// the sweep frees it.
 #include "catch.hpp"
 
 #include <array>
@@ -44,7 +47,8 @@ struct Letter {
     Offset block;
 
     static Letter of(std::uint64_t word) {
-        return {static_cast<std::uint32_t>(word >> 40), (word & ((std::uint64_t{1} << 40) - 1)) * 64};
+        return {static_cast<std::uint32_t>(word >> 40),
+                (word & ((std::uint64_t{1} << 40) - 1)) * 64};
     }
     std::uint64_t word() const { return std::uint64_t{generation & 0xffffff} << 40 | block / 64; }
 };
@@ -56,7 +60,8 @@ struct Shared {
     Word64 takes;
 };
 
-// Two words at the start of a block and one at its end say what it is; whoever gets the block checks them.
+// Two words at the start of a block and one at its end say what it is; whoever gets the block
+// checks them.
 void sign(Segment& segment, Block block) {
     auto* const words = segment.at<std::uint64_t>(block.offset);
     words[0] = block.offset;
@@ -87,17 +92,22 @@ public:
 private:
     void step() {
         switch (random_() % 16) {
-        case 0: return take_object();
-        case 1: return drop_object();
+        case 0:
+            return take_object();
+        case 1:
+            return drop_object();
         case 2:
-        case 3: return take_letter();
+        case 3:
+            return take_letter();
         case 4:
-        case 5: return put_letter();
+        case 5:
+            return put_letter();
         case 6:
             if (random_() % 200 == 0)
                 heap_.trim();
             return;
-        default: return random_() % 2 == 0 ? allocate() : free_one();
+        default:
+            return random_() % 2 == 0 ? allocate() : free_one();
         }
     }
 
@@ -150,8 +160,7 @@ private:
         const Tag tag = Tag::argument(index, letter.generation);
         const bool taken = heap_.retag(letter.block, tag, Tag::own(me_));
         shared_.boxes[index].compare_exchange(seen, Letter{letter.generation + 1, 0}.word(),
-                                              std::memory_order_acq_rel,
-                                              std::memory_order_relaxed);
+                                              std::memory_order_acq_rel, std::memory_order_relaxed);
         if (!taken)
             return;
         verify(segment_, letter.block);
@@ -159,11 +168,12 @@ private:
         shared_.takes.fetch_add(1, std::memory_order_relaxed);
     }
     void take_object() {
-        if (held_.size() < 10)
+        if (held_.size() >= 10) {
+            demand(objects_.acquire(held_[0]), "a held object can be held twice");
+            held_.push_back(held_[0]);
+        } else {
             held_.push_back(objects_.create(some_size(), {}));
-        else
-            demand(objects_.acquire(held_[0]), "a held object can be held twice"),
-                held_.push_back(held_[0]);
+        }
     }
     void drop_object() {
         if (held_.empty())
@@ -209,8 +219,8 @@ public:
         heap_.sweep_handed_over([this](Tag tag) {
             if (tag.kind() != TagKind::argument)
                 return true;
-            return Letter::of(shared_->boxes[tag.index() % mailboxes].load(
-                                  std::memory_order_acquire))
+            return Letter::of(
+                       shared_->boxes[tag.index() % mailboxes].load(std::memory_order_acquire))
                        .generation == tag.generation();
         });
     }
@@ -234,8 +244,8 @@ public:
         CHECK(count.warm == 0);
         WARN(shared_->operations.load(std::memory_order_relaxed)
              << " operations, " << shared_->puts.load(std::memory_order_relaxed) << " put, "
-             << shared_->takes.load(std::memory_order_relaxed) << " taken; "
-             << (count.opened >> 20) << " MiB opened");
+             << shared_->takes.load(std::memory_order_relaxed) << " taken; " << (count.opened >> 20)
+             << " MiB opened");
         heap_.free(segment_.offset_of(shared_), Tag::own(launcher_itself));
         heap_.trim();
         const Block all = heap_.allocate(count.capacity, Tag::own(launcher_itself));
@@ -244,8 +254,8 @@ public:
 
 private:
     void start(Owner owner) {
-        const pid_t child = dshm::test::start_child(
-            [&] { Worker(segment_, *shared_, owner).run_until_killed(); });
+        const pid_t child =
+            dshm::test::start_child([&] { Worker(segment_, *shared_, owner).run_until_killed(); });
         crew_.emplace(child, owner);
     }
     void bury(pid_t child) {

@@ -17,7 +17,8 @@ namespace dshm::test {
 
 inline constexpr unsigned child_seconds = 120;
 
-// Starts a child that runs `body` and exits with 0, or with 1 after printing the exception that ended it.
+// Starts a child that runs `body` and exits with 0, or with 1 after printing the exception that
+// ended it.
 template <class Body>
 pid_t start_child(Body&& body) {
     const pid_t child = fork();

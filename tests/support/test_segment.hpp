@@ -1,4 +1,5 @@
-// A small segment of a test's own. Its name is taken away at once, so nothing stays behind however the test ends.
+// A small segment of a test's own. Its name is taken away at once, so nothing stays behind however
+// the test ends.
 #pragma once
 
 #include <unistd.h>

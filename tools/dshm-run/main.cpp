@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "dshm/os/cpu.hpp"
+#include "dshm/os/process.hpp"
 #include "dshm/shm/identity.hpp"
 
 namespace {
@@ -54,6 +55,15 @@ int worker_count(const std::string& text) {
         throw CLI::ValidationError("-n " + text + ": give a number of workers from 1 to " +
                                    std::to_string(most) + ", or auto");
     return count;
+}
+
+// What is left of the command line, if it begins with a program.
+std::vector<std::string> program_of(const std::vector<std::string>& rest) {
+    if (rest.empty())
+        throw CLI::ValidationError("which program? give its name after the options");
+    if (rest[0].size() > 1 && rest[0][0] == '-')
+        throw CLI::ValidationError("there is no option " + rest[0]);
+    return rest;
 }
 
 void set(const char* name, const std::string& value) {
@@ -147,6 +157,7 @@ int run(const Options& options, int workers) {
 } // namespace
 
 int main(int argc, char** argv) {
+    dshm::os::open_standard_streams();
     Options options;
     CLI::App app("Runs a program with workers ready for its dshm::Session.", "dshm-run");
     app.add_option("-n,--workers", options.workers, "number of workers, or auto: one for each processor")
@@ -156,13 +167,14 @@ int main(int argc, char** argv) {
     app.add_option("--capacity", options.capacity, "bytes of address space of the segment");
     app.add_flag("--no-tag", options.untagged, "show workers' output without 'From worker N:'");
     app.add_flag("--verbose", options.verbose, "say where the segment lies");
-    app.add_option("program", options.program, "the program and its arguments")->required();
-    app.prefix_command();
+    app.prefix_command(); // everything from the program's name on is the program's
+    app.footer("dshm-run [OPTIONS] program [arguments...]\nEverything from the program's name on goes to the program.");
     app.set_version_flag("--version", std::string("dshm-run ") + DSHM_VERSION);
     int workers = 0;
     try {
         app.parse(argc, argv);
         workers = worker_count(options.workers);
+        options.program = program_of(app.remaining());
     } catch (const CLI::Success& success) {
         return app.exit(success);
     } catch (const CLI::Error& error) {

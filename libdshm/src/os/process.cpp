@@ -1,5 +1,6 @@
 #include "dshm/os/process.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -49,6 +50,14 @@ void set_process_title(const std::string& title) noexcept {
         return;
     std::memset(command_line, 0, command_line_size);
     std::strncpy(command_line, title.c_str(), command_line_size - 1);
+}
+
+void open_standard_streams() noexcept {
+    int file = 0;
+    while (file >= 0 && file <= STDERR_FILENO)
+        file = open("/dev/null", O_RDWR);
+    if (file > STDERR_FILENO)
+        close(file);
 }
 
 void reset_signals() noexcept {

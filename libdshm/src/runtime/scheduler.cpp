@@ -22,8 +22,13 @@ namespace {
 constexpr std::uint64_t long_spin_microseconds = 2000;
 // A spinner says that it is searching only after this long: in a quick exchange nobody else needs to know.
 constexpr std::uint64_t silent_spin_microseconds = 2;
-// Most entries that a thief copies at once: two lines of cells.
+// Most entries that a thief looks at, and copies, at once: four and two lines of cells.
+constexpr std::size_t farthest_look = 32;
 constexpr std::size_t largest_batch = 16;
+// A thief that got fewer than this leaves the ring alone for a moment: each look takes the line away from the producer that is
+// filling it, and tiny tasks are produced faster when they are taken in batches (5 M/s without, 10 M/s with it).
+constexpr std::size_t small_batch = 4;
+constexpr std::uint64_t thief_rest_nanoseconds = 400;
 // A waiting task that runs others on top of itself stops when this much of the usual 8 MiB stack is used.
 constexpr std::ptrdiff_t stack_for_helping = 5 * 1024 * 1024;
 
@@ -34,6 +39,7 @@ struct ThreadState {
     unsigned last_woken = 0;
     unsigned depth = 0; // tasks on this stack
     std::uint64_t idle_tick = 0;
+    std::uint64_t next_theft = 0; // not before this tick
 };
 
 thread_local ThreadState thread_state;
@@ -155,54 +161,90 @@ bool Scheduler::run_from_own_ready() {
 
 bool Scheduler::steal() {
     const shm::ProcessMask& ready = process_->header().ready;
-    for (unsigned tried = 0; tried < shm::max_processes; ++tried) {
-        const unsigned victim = next_in(ready, (thread_state.last_victim + 1) % shm::max_processes, process_->mask_words());
-        if (victim == none)
-            return false;
+    const unsigned words = process_->mask_words();
+    if (ready.empty(std::memory_order_relaxed, words)) // relaxed: looked at again before sleeping
+        return false;
+    if (thread_state.next_theft != 0 && os::ticks() < thread_state.next_theft)
+        return false;
+    const unsigned first = next_in(ready, (thread_state.last_victim + 1) % shm::max_processes, words);
+    for (unsigned victim = first; victim != none;) {
         thread_state.last_victim = victim;
         if (steal_from(victim))
             return true;
+        victim = next_in(ready, (victim + 1) % shm::max_processes, words);
+        if (victim == first)
+            break;
     }
     return false;
+}
+
+// How many of the entries behind the first one a thief takes along: its share of what it sees.
+std::size_t Scheduler::batch_behind(unsigned victim, std::uint64_t position) {
+    const auto& ring = process_->processes().area(victim).ready;
+    std::size_t seen = 1;
+    // Whoever takes the next batch finds its records already here: a record comes from the producer's cache, 0.1 µs away.
+    for (; seen < farthest_look; ++seen) {
+        const auto entry = ring.peek_behind(position, seen);
+        if (!entry)
+            break;
+        __builtin_prefetch(&process_->tasks().record(entry->index), 1);
+    }
+    const std::size_t share = seen / std::max<std::size_t>(process_->worker_count(), 2);
+    return std::clamp<std::size_t>(share, 1, largest_batch) - 1;
 }
 
 // Claims the victim's first task and copies a share of what lies behind it into the own ready ring: entries first, head
 // after, so that a thief that dies between leaves them in two places and never in none.
 bool Scheduler::steal_from(unsigned victim) {
-    shm::ProcessMask& mask = process_->header().ready;
     auto& ring = process_->processes().area(victim).ready;
     const auto front = ring.peek();
-    if (!front) {
-        // seq_cst, edge `ready-hint`: the owner fills a cell, then looks at the bit; we clear the bit, then look at the cell.
-        mask.clear(victim, std::memory_order_seq_cst);
-        if (ring.peek())
-            mask.set(victim, std::memory_order_seq_cst);
+    if (!front)
         return false;
-    }
     const auto task = process_->tasks().claim(front->entry);
     std::size_t taken = 1;
     if (victim != process_->me().slot) {
-        auto& own = process_->area().ready;
-        const std::size_t share = ring.size_hint() / (2 * std::max<std::size_t>(process_->worker_count(), 1));
-        const std::size_t batch = std::clamp<std::size_t>(share, 1, largest_batch);
-        for (; taken < batch; ++taken) {
+        const std::size_t more = batch_behind(victim, front->position);
+        while (taken <= more) {
             const auto entry = ring.peek_behind(front->position, taken);
-            if (!entry || own.put(*entry, ready_hint_) == queue::PutResult::full)
+            if (!entry || process_->area().ready.put(*entry, ready_hint_) == queue::PutResult::full)
                 break;
-            __builtin_prefetch(&process_->tasks().record(entry->index), 1);
+            ++taken;
         }
+        thread_state.next_theft =
+            taken < small_batch ? os::ticks() + thief_rest_nanoseconds * os::ticks_per_microsecond() / 1000 : 0;
     }
     advance(ring, front->position, taken);
-    if (taken > 1 && !mask.test(process_->me().slot, std::memory_order_seq_cst))
-        mask.set(process_->me().slot, std::memory_order_seq_cst);
+    if (taken > 1)
+        show_ready();
     if (!task)
         return taken > 1 && run_from_own_ready();
     process_->counters().add(Count::stolen, taken);
     stop_searching();
-    if (taken > 1 || ring.size_hint() > 0)
+    if (taken > 1)
         wake_a_searcher();
     start(*task);
     return true;
+}
+
+// Says that the own ready ring holds work.
+void Scheduler::show_ready() {
+    shm::ProcessMask& mask = process_->header().ready;
+    if (!mask.test(process_->me().slot, std::memory_order_seq_cst)) // edge `ready-hint`
+        mask.set(process_->me().slot, std::memory_order_seq_cst);
+}
+
+// Takes the bits off empty rings, before a sleep: a spinner leaves them, because the producer would have to set them again.
+void Scheduler::clear_stale_hints() {
+    shm::ProcessMask& mask = process_->header().ready;
+    mask.for_each(std::memory_order_seq_cst, [&](unsigned slot) {
+        auto& ring = process_->processes().area(slot).ready;
+        if (ring.peek())
+            return;
+        // seq_cst, edge `ready-hint`: the owner fills a cell, then looks at the bit; we clear the bit, then look at the cell.
+        mask.clear(slot, std::memory_order_seq_cst);
+        if (ring.peek())
+            mask.set(slot, std::memory_order_seq_cst);
+    });
 }
 
 // ---- giving work ---------------------------------------------------------------------------------------------------
@@ -234,9 +276,7 @@ void Scheduler::offer(TaskRef task) {
         return mine || process_->tasks().ended(task);
     };
     put(process_->area().ready, entry_of(task), ready_hint_, run_it_here);
-    shm::ProcessMask& mask = process_->header().ready;
-    if (!mask.test(process_->me().slot, std::memory_order_seq_cst)) // edge `ready-hint`
-        mask.set(process_->me().slot, std::memory_order_seq_cst);
+    show_ready();
     wake_a_searcher();
 }
 
@@ -329,13 +369,15 @@ Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::u
             announced = true;
         }
         const bool crowded = process_->whereabouts().crowded();
-        for (int i = 0; i < (crowded ? 1 : 4); ++i) {
+        for (int i = 0; i < (crowded ? 1 : 8); ++i) {
             if (what.ready())
                 return Spin::ready;
-            if (work_visible() && run_one())
+            if (process_->area().inbox.peek() && run_one())
                 return Spin::ran_a_task;
             os::pause();
         }
+        if (run_one())
+            return Spin::ran_a_task;
         if (crowded)
             sched_yield();
         thread_state.idle_tick = os::ticks();
@@ -370,10 +412,11 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     stop_searching();
     if (!process_->tasks().waiting_for_room().empty(std::memory_order_seq_cst))
         process_->holdings().make_room();
-    if (!header.ready.test(me, std::memory_order_seq_cst) && process_->area().ready.peek()) {
-        header.ready.set(me, std::memory_order_seq_cst);
+    if (process_->area().ready.peek()) {
+        show_ready();
         wake_a_searcher();
     }
+    clear_stale_hints();
     what.about_to_sleep();
     process_->whereabouts().leave();
     header.parked.set(me, std::memory_order_seq_cst); // edge `park`

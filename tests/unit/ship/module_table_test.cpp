@@ -1,9 +1,12 @@
 // Function identities: one table, several processes that have the same modules in different places.
 #include <dlfcn.h>
 
+#include <array>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dshm/ship/module_table.hpp"
@@ -169,6 +172,21 @@ TEST_CASE("known modules are translated without looking around") {
     CHECK(process.lists == lists);
 }
 
+TEST_CASE("modules in use do not push each other out") {
+    const auto table = fresh_table();
+    FakeProcess process{{module_at("a", "id-a", 0x10000), module_at("b", "id-b", 0x20000)}};
+    FakeProcess other{{module_at("b", "id-b", 0x60000), module_at("a", "id-a", 0x70000)}};
+    ModuleRegistry sender(*table, process.source());
+    ModuleRegistry receiver(*table, other.source());
+    const FunctionId a = sender.id_of(address(0x10010));
+    const FunctionId b = sender.id_of(address(0x20010));
+    for (int i = 0; i < 100; ++i) {
+        CHECK(receiver.address_of(a) == address(0x70010));
+        CHECK(receiver.address_of(b) == address(0x60010));
+    }
+    CHECK(other.lists == 1);
+}
+
 TEST_CASE("a real library: opened, named, found by another registry") {
     const auto table = fresh_table();
     ModuleRegistry before(*table);
@@ -215,6 +233,52 @@ TEST_CASE("texts of any length fit, cut if need be") {
         table->enter(module_at(std::string(1000, 'n'), std::string(40, '\x11'), 0x10000));
     CHECK(table->texts(row).name == std::string(207, 'n'));
     CHECK(table->texts(row).build_id == std::string(62, '1'));
+}
+
+TEST_CASE("many threads enter the same modules and agree on their rows") {
+    const auto table = fresh_table();
+    constexpr std::size_t modules = 100;
+    std::vector<std::array<std::size_t, modules>> rows(4);
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t < rows.size(); ++t)
+        threads.emplace_back([&, t] {
+            for (std::size_t i = 0; i < modules; ++i) {
+                const std::size_t which = (i * 7 + t * 31) % modules; // each in its own order
+                rows[t][which] = table->enter(module_at("lib" + std::to_string(which), "", 0));
+            }
+        });
+    for (std::thread& thread : threads)
+        thread.join();
+    for (const auto& others : rows)
+        CHECK(others == rows[0]);
+    for (std::size_t i = 0; i < modules; ++i)
+        CHECK(table->texts(rows[0][i]).name == "lib" + std::to_string(i));
+}
+
+TEST_CASE("threads share a registry while libraries come and go") {
+    const auto table = fresh_table();
+    std::atomic<std::uint64_t> version = 1;
+    ModuleRegistry registry(*table,
+                            {[] {
+                                 return std::vector<LoadedModule>{module_at("a", "id-a", 0x10000),
+                                                                  module_at("b", "id-b", 0x20000)};
+                             },
+                             [&] { return version.load(); }});
+    const FunctionId a = registry.id_of(address(0x10010));
+    std::vector<std::thread> threads;
+    std::atomic<int> wrong = 0;
+    for (int t = 0; t < 3; ++t)
+        threads.emplace_back([&] {
+            for (int i = 0; i < 2000; ++i) {
+                wrong += registry.address_of(a) != address(0x10010);
+                wrong += registry.id_of(address(0x10010)) != a;
+                if (i % 10 == 0)
+                    ++version;
+            }
+        });
+    for (std::thread& thread : threads)
+        thread.join();
+    CHECK(wrong == 0);
 }
 
 TEST_CASE("a full table says so") {

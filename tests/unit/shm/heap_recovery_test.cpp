@@ -1,5 +1,6 @@
-// Half-finished states of the heap, put into memory by hand as a process would leave them that is killed right there.
-// Each test names the step; after `recover`, and again after a second one, nothing may be missing.
+// Half-finished states of the heap, put into memory by hand as a process would leave them that is
+// killed right there. Each test names the step; after `recover`, and again after a second one,
+// nothing may be missing.
 #include "catch.hpp"
 
 #include <cstring>
@@ -142,7 +143,8 @@ TEST_CASE("died keeping a run warm") {
 
 TEST_CASE("died while rewriting the tails of a run that it took apart") {
     Scene scene;
-    const Chunk first = scene.chunk_of(scene.alive.allocate(three_chunks, Tag::result(4, 4)).offset);
+    const Chunk first =
+        scene.chunk_of(scene.alive.allocate(three_chunks, Tag::result(4, 4)).offset);
     REQUIRE(scene.table.change_run_tag(first, Tag::result(4, 4), Tag::leaving(dead)));
     SECTION("none rewritten") {}
     SECTION("some rewritten") { scene.table.set_state(first + 1, ChunkState::part(dead)); }
@@ -260,9 +262,7 @@ TEST_CASE("died while giving an empty chunk back, or adopting one") {
         CHECK(scene.table.state(chunk) == ChunkState::orphan(size_class));
         CHECK(scene.alive.free(block, Tag::argument(1, 1)));
     }
-    SECTION("all free, still its own") {
-        CHECK(scene.alive.free(block, Tag::argument(1, 1)));
-    }
+    SECTION("all free, still its own") { CHECK(scene.alive.free(block, Tag::argument(1, 1))); }
     scene.recover();
     scene.check_all_usable();
 }

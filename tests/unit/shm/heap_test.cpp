@@ -221,8 +221,8 @@ TEST_CASE("an exhausted heap says so, loses nothing and goes on") {
     for (const Offset block : blocks)
         REQUIRE(heap.free(block, mine));
     check_all_free(heap);
-    // Once the spare chunks of small blocks are given back, the whole heap is had in one piece, though another process
-    // asks and this one still keeps runs warm.
+    // Once the spare chunks of small blocks are given back, the whole heap is had in one piece,
+    // though another process asks and this one still keeps runs warm.
     Heap second(segment, other);
     heap.free(heap.allocate(3 * mebibyte, mine).offset, mine);
     CHECK(heap.statistics().warm > 0);
@@ -257,8 +257,8 @@ TEST_CASE("sweeping frees what its task no longer wants, and nothing else") {
     std::map<Offset, Tag> blocks;
     for (std::uint32_t task = 0; task < 20; ++task)
         for (const std::size_t bytes : {std::size_t{100}, std::size_t{100'000}})
-            for (const Tag tag : {mine, Tag::argument(task, 1), Tag::result(task, 1),
-                                  Tag::object(task, 1)})
+            for (const Tag tag :
+                 {mine, Tag::argument(task, 1), Tag::result(task, 1), Tag::object(task, 1)})
                 blocks[heap.allocate(bytes, tag).offset] = tag;
     Heap launcher(segment, Owner{1, 1});
     std::size_t asked = 0;
@@ -269,7 +269,8 @@ TEST_CASE("sweeping frees what its task no longer wants, and nothing else") {
     CHECK(asked == 120);
     CHECK(freed == 40);
     for (const auto& [offset, tag] : blocks) {
-        const bool gone = tag.handed_over() && tag.kind() != TagKind::object && tag.index() % 2 != 0;
+        const bool gone =
+            tag.handed_over() && tag.kind() != TagKind::object && tag.index() % 2 != 0;
         CHECK(heap.free(offset, tag) == !gone);
     }
     check_all_free(heap);

@@ -24,6 +24,9 @@ void set_process_title(const std::string& title) noexcept;
 // Remembers where the command line lies. Call once with main's argv, before the first set_process_title.
 void remember_command_line(int argc, char** argv) noexcept;
 
+// Opens /dev/null on those of the descriptors 0 to 2 that are closed: files opened later must not land there.
+void open_standard_streams() noexcept;
+
 // Every signal back to its default, none blocked.
 void reset_signals() noexcept;
 

@@ -73,6 +73,9 @@ private:
     bool run_from_own_ready();
     bool steal();
     bool steal_from(unsigned victim);
+    std::size_t batch_behind(unsigned victim, std::uint64_t position);
+    void show_ready();
+    void clear_stale_hints();
     void start(TaskRef task);
 
     bool stop_searching();

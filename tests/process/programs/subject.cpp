@@ -1,0 +1,98 @@
+// The program that the scripts beside this directory run: its first argument says what it does.
+
+#include <dshm/dshm.hpp>
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+namespace {
+
+// Tells its reader the processes of the session, and never ends by itself.
+void work_for_ever() {
+    const auto parent = dshm::fetch([] { return static_cast<int>(getppid()); });
+    std::printf("launcher %d\n", parent);
+    for (const int id : dshm::workers())
+        std::printf("worker %d\n", dshm::worker_info(id).os_pid);
+    const dshm::SharedArray<int> started(1);
+    const auto future = dshm::spawn([started] {
+        started[0] = 1;
+        for (;;)
+            pause();
+    });
+    while (std::atomic_ref(started[0]).load() == 0)
+        sched_yield();
+    std::printf("working\n");
+    std::fflush(stdout);
+    dshm::fetch(future);
+}
+
+// Allocates until there is no more, says so, and goes on.
+int fill_memory(std::size_t each) {
+    std::vector<dshm::SharedArray<char>> arrays;
+    try {
+        for (;;) {
+            arrays.emplace_back(each);
+            std::fill(arrays.back().begin(), arrays.back().end(), 'x');
+        }
+    } catch (const dshm::SharedMemoryExhausted& error) {
+        std::printf("exhausted: %s\n", error.what());
+    }
+    const std::size_t count = arrays.size();
+    for (const auto& array : arrays)
+        if (array[each - 1] != 'x')
+            return 1;
+    arrays.clear();
+    const dshm::SharedArray<char> again(each);
+    const bool same = dshm::fetch([again] { return again[0] == 0; });
+    std::printf("went on after %zu arrays: %d\n", count, same ? 1 : 0);
+    return same ? 0 : 1;
+}
+
+void print_lines(int count) {
+    for (int i = 0; i < count; ++i)
+        dshm::fetch([i] { std::printf("line %d\n", i); });
+}
+
+int run(const std::string& what, const std::string& argument) {
+    if (what == "workers")
+        std::printf("%d workers\n", dshm::workers() == std::vector<int>{1} ? 0 : dshm::nworkers());
+    else if (what == "exit")
+        return std::atoi(argument.c_str());
+    else if (what == "signal")
+        raise(std::atoi(argument.c_str()));
+    else if (what == "throw")
+        throw std::runtime_error("the program's own");
+    else if (what == "copy") // standard input, upside down: workers have none
+        for (std::string line; std::getline(std::cin, line);)
+            std::printf("%s %d\n", line.c_str(), dshm::fetch([] { return std::cin.get() == EOF ? 1 : 0; }));
+    else if (what == "work")
+        work_for_ever();
+    else if (what == "lines")
+        print_lines(std::atoi(argument.c_str()));
+    else if (what == "fill")
+        return fill_memory(std::strtoull(argument.c_str(), nullptr, 10));
+    else if (what == "add")
+        std::printf("%zu added\n", dshm::addprocs(std::atoi(argument.c_str())).size());
+    return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const std::string what = argc > 1 ? argv[1] : "";
+    const std::string argument = argc > 2 ? argv[2] : "";
+    if (what == "no-session")
+        return std::atoi(argument.c_str());
+    try {
+        dshm::Session session(argc, argv);
+        return run(what, argument);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "subject: %s\n", error.what());
+        return 9;
+    }
+}
