@@ -20,7 +20,7 @@ constexpr std::uint32_t scan_limit = records_per_chunk;
 std::optional<TaskRef> TaskTable::try_reserve(std::uint32_t index) const {
     TaskRecord& record = records_[index];
     const auto seen = TaskState::from_bits(record.state.load(std::memory_order_relaxed));
-    // relaxed: the swap decides, and acquires what the last user left.
+    // relaxed: the swap decides, and acquires what the last user left (edge `task-free`).
     if (seen.phase != TaskPhase::free ||
         !change(record, seen, {TaskPhase::filling, me_, 0, seen.generation}))
         return std::nullopt;
@@ -96,7 +96,7 @@ bool TaskTable::claim_queued(TaskRef task) const {
 
 std::uint64_t TaskTable::finish(TaskRef task, TaskPhase phase) const {
     TaskRecord& record = records_[task.index];
-    // seq_cst, edges `task-done` (release: the result is written) and `park`: either the waiter's second look comes later and
+    // seq_cst, edges `task-done` (release: the result is written), `task-held` and `park`: either the waiter's second look comes later and
     // sees the phase, or its origin_waits bit came earlier and is seen below.
     record.state.exchange(TaskState{phase, me_, 0, task.generation}.bits(),
                           std::memory_order_seq_cst);

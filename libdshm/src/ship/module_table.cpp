@@ -65,7 +65,7 @@ void complete_texts(ModuleEntry& entry, const LoadedModule& module) {
     store_text(entry.build_id, counted(module.build_id));
     store_text(entry.name,
                base_name(module.name).substr(0, sizeof entry.name - 1)); // ends with a zero byte
-    entry.complete.store(1, std::memory_order_release);                  // edge MODULE-TEXTS
+    entry.complete.store(1, std::memory_order_release);                  // edge `module-texts`
 }
 
 std::atomic<ModuleRegistry*> current_registry = nullptr;
@@ -98,7 +98,7 @@ std::uint64_t ModuleTable::key(std::size_t index) const noexcept {
 
 ModuleTable::Texts ModuleTable::texts(std::size_t index) const {
     if (index >= capacity ||
-        entries_[index].complete.load(std::memory_order_acquire) == 0) // edge MODULE-TEXTS
+        entries_[index].complete.load(std::memory_order_acquire) == 0) // edge `module-texts`
         return {"(unnamed)", "(unknown)"};
     const auto name = load_text(entries_[index].name);
     const auto build_id = load_text(entries_[index].build_id);
@@ -185,7 +185,7 @@ void ModuleRegistry::remember(std::size_t row, Known& known) noexcept {
         return;
     place.extent.store(0, std::memory_order_relaxed); // no reader uses the base meanwhile
     place.base.store(known.module.base, std::memory_order_relaxed);
-    place.extent.store(extent, std::memory_order_release); // edge MODULE-PLACE
+    place.extent.store(extent, std::memory_order_release); // edge `module-place`
 }
 
 ModuleRegistry::Known* ModuleRegistry::containing(std::uintptr_t address) {

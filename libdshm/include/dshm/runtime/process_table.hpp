@@ -145,6 +145,7 @@ public:
 
     // Tells every process that lives have begun or ended.
     void announce_change() const {
+        // release, edge `membership`.
         segment_->header().membership_epoch.fetch_add(1, std::memory_order_acq_rel);
     }
     void ring_everybody() const;

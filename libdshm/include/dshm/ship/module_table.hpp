@@ -43,7 +43,7 @@ struct LoadedModule {
 //   | key   | complete | build id: 32  | name: 208, ends with a zero byte       |
 //
 // key       0 while the row is empty, then for ever the module's hash complete  1 when the two
-// texts are there; release at the store, acquire at the load (edge MODULE-TEXTS) build id  length
+// texts are there; release at the store, acquire at the load (edge `module-texts`) build id  length
 // in the first byte, then up to 31 bytes
 struct ModuleEntry {
     shm::Word64 key;
