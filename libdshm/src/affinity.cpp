@@ -63,7 +63,8 @@ std::vector<std::vector<int>> Affinity::of_workers(int n) const {
     std::vector<std::vector<int>> result;
     for (int i = 0; i < n; ++i) {
         std::size_t at = static_cast<std::size_t>(i) % all.size();
-        if (kind_ == Kind::balanced) // n points spread evenly over [0, count - 0.001], as Julia has it
+        if (kind_ ==
+            Kind::balanced) // n points spread evenly over [0, count - 0.001], as Julia has it
             at = n == 1 ? 0 : static_cast<std::size_t>((count - 0.001) * i / (n - 1));
         result.push_back({all[at]});
     }

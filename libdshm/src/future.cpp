@@ -8,9 +8,7 @@ namespace detail {
 
 using runtime::TaskRef;
 
-TaskHandle TaskHandle::make_open() {
-    return TaskHandle(runtime::send_open(runtime::current()));
-}
+TaskHandle TaskHandle::make_open() { return TaskHandle(runtime::send_open(runtime::current())); }
 
 TaskHandle::TaskHandle(const TaskHandle& other) : task_(other.task_), session_(other.session_) {
     if (session_ != 0)
@@ -40,7 +38,8 @@ int TaskHandle::where() const {
         return process.id(); // its result has moved here
     if (const auto target = control::Target::get(word); target != 0)
         return static_cast<int>(target);
-    return state.owner == shm::Owner{} ? process.id() : process.processes().life(state.owner.slot).id;
+    return state.owner == shm::Owner{} ? process.id()
+                                       : process.processes().life(state.owner.slot).id;
 }
 
 void throw_if_failed(const TaskHandle& handle) {

@@ -27,30 +27,35 @@ launch::SessionState& master_state(const char* call) {
     runtime::current(); // says how to make a session
     launch::SessionState* state = launch::current_session_state();
     if (state == nullptr)
-        throw std::logic_error("dshm: only process 1 can add and remove workers; " + std::string(call) +
-                               " was called on worker " + std::to_string(myid()));
+        throw std::logic_error("dshm: only process 1 can add and remove workers; " +
+                               std::string(call) + " was called on worker " +
+                               std::to_string(myid()));
     return *state;
 }
 
 void check(int n, const AddprocsOptions& options) {
     const std::size_t room = shm::max_workers - (runtime::current().worker_count());
     if (n < 0 || static_cast<std::size_t>(n) > room)
-        throw std::invalid_argument("dshm: addprocs(" + std::to_string(n) + "): give a number from 0 to " +
-                                    std::to_string(room) + ", the workers there is room for");
+        throw std::invalid_argument("dshm: addprocs(" + std::to_string(n) +
+                                    "): give a number from 0 to " + std::to_string(room) +
+                                    ", the workers there is room for");
     if (options.start.value_or(session_defaults().start) == Start::exec)
         throw std::invalid_argument("dshm: workers cannot be started by exec yet; use Start::fork");
     if (!options.exename.empty() || !options.exeflags.empty())
-        throw std::invalid_argument("dshm: exename and exeflags go with Start::exec, which is not available yet");
+        throw std::invalid_argument(
+            "dshm: exename and exeflags go with Start::exec, which is not available yet");
     if (!options.dir.empty() && !std::filesystem::is_directory(options.dir))
         throw std::invalid_argument("dshm: addprocs: there is no directory '" + options.dir + "'");
     for (const auto& [name, value] : options.env)
         if (name.empty() || name.find('=') != std::string::npos)
-            throw std::invalid_argument("dshm: addprocs: '" + name + "' is not the name of an environment variable");
+            throw std::invalid_argument("dshm: addprocs: '" + name +
+                                        "' is not the name of an environment variable");
     if (options.timeout <= std::chrono::milliseconds(0))
         throw std::invalid_argument("dshm: addprocs: the timeout must be positive");
 }
 
-std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& added) {
+std::vector<std::string>
+environment_with(const std::vector<std::pair<std::string, std::string>>& added) {
     std::vector<std::string> result;
     for (char** entry = environ; *entry != nullptr; ++entry)
         result.emplace_back(*entry);
@@ -63,7 +68,8 @@ launch::WorkerSettings settings_for(int n, const AddprocsOptions& options) {
     launch::WorkerSettings settings;
     settings.environment = environment_with(options.env);
     std::error_code none;
-    settings.directory = options.dir.empty() ? std::filesystem::current_path(none).string() : options.dir;
+    settings.directory =
+        options.dir.empty() ? std::filesystem::current_path(none).string() : options.dir;
     settings.processors = options.affinity.value_or(session_defaults().affinity).of_workers(n);
     settings.threaded_blas = options.enable_threaded_blas;
     settings.memory_limit = options.memory_limit;
@@ -89,7 +95,8 @@ std::vector<WorkerId> live_among(runtime::Process& process, const std::vector<Wo
         if (process.processes().slot_of(id))
             text += (text.empty() ? "" : ", ") + std::to_string(id);
     throw std::runtime_error("dshm: rmprocs: workers " + text + " have not ended after " +
-                             std::to_string(after.count()) + " ms; they will when they have done what they are doing");
+                             std::to_string(after.count()) +
+                             " ms; they will when they have done what they are doing");
 }
 
 WorkerState state_of(const runtime::Life& life, std::uint32_t os_pid) {
@@ -99,7 +106,8 @@ WorkerState state_of(const runtime::Life& life, std::uint32_t os_pid) {
     case runtime::LifePhase::exiting:
         return WorkerState::exiting;
     case runtime::LifePhase::running:
-        return os::is_stopped(static_cast<pid_t>(os_pid)) ? WorkerState::stopped : WorkerState::running;
+        return os::is_stopped(static_cast<pid_t>(os_pid)) ? WorkerState::stopped
+                                                          : WorkerState::running;
     default:
         return WorkerState::exited;
     }
@@ -120,7 +128,8 @@ WorkerInfo info_of_live(runtime::Process& process, WorkerId id, unsigned slot) {
     info.state = state_of(process.processes().life(slot), static_cast<std::uint32_t>(info.os_pid));
     info.host = host_name();
     info.tasks_done = runtime::CounterRow(area).get(runtime::Count::done);
-    const std::uint64_t function = area.current_function.load(std::memory_order_relaxed); // relaxed: for show
+    const std::uint64_t function =
+        area.current_function.load(std::memory_order_relaxed); // relaxed: for show
     if (const auto* operation = function == 0 ? nullptr : runtime::find_operation(function))
         info.current_task = operation->name;
     return info;
@@ -160,7 +169,9 @@ Future<void> rmprocs(const std::vector<WorkerId>& ids, RmprocsOptions options) {
     return gone;
 }
 
-Future<void> rmprocs(WorkerId id, RmprocsOptions options) { return rmprocs(std::vector{id}, options); }
+Future<void> rmprocs(WorkerId id, RmprocsOptions options) {
+    return rmprocs(std::vector{id}, options);
+}
 
 std::vector<WorkerId> procs() {
     std::vector<WorkerId> ids;

@@ -33,7 +33,8 @@ std::optional<Number> number_variable(const char* name) {
     const char* end = text->data() + text->size();
     const auto [after, error] = std::from_chars(text->data(), end, value);
     if (error != std::errc() || after != end)
-        throw std::invalid_argument("dshm: " + std::string(name) + "='" + *text + "' is not a number in range");
+        throw std::invalid_argument("dshm: " + std::string(name) + "='" + *text +
+                                    "' is not a number in range");
     return value;
 }
 
@@ -99,14 +100,16 @@ void report_to_runner() {
 void warn_of_threads() {
     if (const int threads = os::thread_count(); threads > 1)
         std::fprintf(stderr,
-                     "dshm: the program has %d threads already; make the Session the first statement of main, because locks "
+                     "dshm: the program has %d threads already; make the Session the first "
+                     "statement of main, because locks "
                      "that other threads hold now stay locked in the workers\n",
                      threads);
 }
 
 void say_where(const shm::Segment& segment) {
-    const std::string place = segment.kind() == shm::SegmentKind::named ? "/dev/shm/" + segment.link_name()
-                                                                        : "anonymous memory, because /dev/shm is too small";
+    const std::string place = segment.kind() == shm::SegmentKind::named
+                                  ? "/dev/shm/" + segment.link_name()
+                                  : "anonymous memory, because /dev/shm is too small";
     std::fprintf(stderr, "dshm: the segment is %s, %zu MiB of address space\n", place.c_str(),
                  static_cast<std::size_t>(segment.geometry().capacity >> 20));
 }
@@ -124,7 +127,8 @@ struct Session::State {
 
 Session::Session(SessionOptions given) {
     if (launch::current_session_state() != nullptr || runtime::current_or_null() != nullptr)
-        throw std::logic_error("dshm: there is a Session in this process already; end it before making another");
+        throw std::logic_error(
+            "dshm: there is a Session in this process already; end it before making another");
     os::open_standard_streams();
     report_to_runner();
     const SessionOptions options = completed(std::move(given));
@@ -137,7 +141,8 @@ Session::Session(SessionOptions given) {
     state_ = std::make_unique<State>(options);
     if (flag_variable("DSHM_VERBOSE").value_or(false))
         say_where(state_->session.segment);
-    session_defaults() = {options.start.value_or(Start::fork), options.affinity.value_or(Affinity::none())};
+    session_defaults() = {options.start.value_or(Start::fork),
+                          options.affinity.value_or(Affinity::none())};
     if (first_workers > 0)
         addprocs(first_workers);
 }

@@ -37,7 +37,8 @@ ObjectHandle::ObjectHandle(const ObjectHandle& other) : object_(other.object_) {
     if (!arriving && other.session_ != runtime::current_session())
         throw std::logic_error("dshm: this SharedArray belongs to a session that has ended");
     if (!process.objects().acquire(object_))
-        throw std::runtime_error("dshm: a SharedArray that was sent here is gone: every process that held it has ended");
+        throw std::runtime_error(
+            "dshm: a SharedArray that was sent here is gone: every process that held it has ended");
     session_ = runtime::current_session();
     address_ = process.segment().base() + process.objects().view(object_).block;
 }
@@ -60,9 +61,10 @@ void ObjectHandle::drop() noexcept {
         process->holdings().release_pins();
 }
 
-void throw_index_out_of_range(std::span<const std::size_t> indices, std::span<const std::size_t> dims) {
-    throw std::out_of_range("dshm: index " + list_of(indices) + " is outside a SharedArray of dimensions " +
-                            list_of(dims));
+void throw_index_out_of_range(std::span<const std::size_t> indices,
+                              std::span<const std::size_t> dims) {
+    throw std::out_of_range("dshm: index " + list_of(indices) +
+                            " is outside a SharedArray of dimensions " + list_of(dims));
 }
 
 std::size_t checked_bytes(std::span<const std::size_t> dims, std::size_t element) {

@@ -2,9 +2,10 @@
 //
 //     dshm-run -n 4 ./program arguments...
 //
-// Says through the environment what the program's Session should do, starts it, and passes on what happens: standard input
-// goes to the program, its exit status (128 + signal when it was killed) is ours, and the signals that end us end it. If
-// dshm-run itself is killed, the kernel kills the program, and the launcher in it ends the workers.
+// Says through the environment what the program's Session should do, starts it, and passes on what
+// happens: standard input goes to the program, its exit status (128 + signal when it was killed) is
+// ours, and the signals that end us end it. If dshm-run itself is killed, the kernel kills the
+// program, and the launcher in it ends the workers.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -148,7 +149,8 @@ int run(const Options& options, int workers) {
     const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     if (!made_a_session(ends[0]) && code != not_found && code != cannot_execute)
         std::fprintf(stderr,
-                     "dshm-run: '%s' ended without making a dshm::Session, so it had no workers; a program gets them by "
+                     "dshm-run: '%s' ended without making a dshm::Session, so it had no workers; a "
+                     "program gets them by "
                      "`dshm::Session session(argc, argv);` as the first statement of main\n",
                      options.program[0].c_str());
     return code;
@@ -160,15 +162,18 @@ int main(int argc, char** argv) {
     dshm::os::open_standard_streams();
     Options options;
     CLI::App app("Runs a program with workers ready for its dshm::Session.", "dshm-run");
-    app.add_option("-n,--workers", options.workers, "number of workers, or auto: one for each processor")
+    app.add_option("-n,--workers", options.workers,
+                   "number of workers, or auto: one for each processor")
         ->capture_default_str();
     app.add_option("--name", options.name, "name of the session");
-    app.add_option("--affinity", options.affinity, "none, compact, balanced or a list of processors such as 0,2");
+    app.add_option("--affinity", options.affinity,
+                   "none, compact, balanced or a list of processors such as 0,2");
     app.add_option("--capacity", options.capacity, "bytes of address space of the segment");
     app.add_flag("--no-tag", options.untagged, "show workers' output without 'From worker N:'");
     app.add_flag("--verbose", options.verbose, "say where the segment lies");
     app.prefix_command(); // everything from the program's name on is the program's
-    app.footer("dshm-run [OPTIONS] program [arguments...]\nEverything from the program's name on goes to the program.");
+    app.footer("dshm-run [OPTIONS] program [arguments...]\nEverything from the program's name on "
+               "goes to the program.");
     app.set_version_flag("--version", std::string("dshm-run ") + DSHM_VERSION);
     int workers = 0;
     try {

@@ -15,7 +15,8 @@ public:
     static Affinity compact() { return Affinity(Kind::compact, {}); }
     // n workers spread evenly over all processors.
     static Affinity balanced() { return Affinity(Kind::balanced, {}); }
-    // These processors, one worker each, cyclically. Throws std::invalid_argument when the list is empty or has a negative number.
+    // These processors, one worker each, cyclically. Throws std::invalid_argument when the list is
+    // empty or has a negative number.
     static Affinity cpus(std::vector<int> list);
 
     // From "none", "compact", "balanced" or "0,2,5". Throws std::invalid_argument.

@@ -13,9 +13,9 @@ namespace dshm {
 // Sums over all processes of the session, dead ones included.
 struct Counters {
     std::uint64_t tasks_spawned = 0;
-    std::uint64_t tasks_done = 0;   // ended well
-    std::uint64_t tasks_failed = 0; // ended with an exception
-    std::uint64_t tasks_stolen = 0; // taken out of another process's ready ring
+    std::uint64_t tasks_done = 0;     // ended well
+    std::uint64_t tasks_failed = 0;   // ended with an exception
+    std::uint64_t tasks_stolen = 0;   // taken out of another process's ready ring
     std::uint64_t bytes_sent = 0;     // closures and arguments to other processes
     std::uint64_t bytes_returned = 0; // results from other processes
     std::uint64_t bytes_moved = 0;    // the sum of the two

@@ -2,9 +2,10 @@
 //
 //     long heads = dshm::distributed(std::plus<>{}, dshm::range(0, 200'000'000), [](long i) { return toss(i); });
 //
-// Julia's static split: with n elements and w workers each gets n / w, the first n mod w one more, chunk i on workers()[i].
-// The body's closure is copied to each worker, so assignments to captured copies stay there. Without workers this process
-// runs all of it. The loop starts at the workers that are alive at the call; one that dies fails the loop.
+// Julia's static split: with n elements and w workers each gets n / w, the first n mod w one more,
+// chunk i on workers()[i]. The body's closure is copied to each worker, so assignments to captured
+// copies stay there. Without workers this process runs all of it. The loop starts at the workers
+// that are alive at the call; one that dies fails the loop.
 #pragma once
 
 #include <algorithm>
@@ -36,14 +37,17 @@ template <class R>
 using ElementOf = std::decay_t<decltype(*std::begin(std::declval<const R&>()))>;
 
 // The part of a range that one worker gets: a Range stays one, elements of a container are copied.
-inline Range part_of(const Range& range, std::size_t from, std::size_t to) { return range.part(from, to); }
+inline Range part_of(const Range& range, std::size_t from, std::size_t to) {
+    return range.part(from, to);
+}
 template <class C>
 std::vector<ElementOf<C>> part_of(const C& container, std::size_t from, std::size_t to) {
     const auto begin = std::begin(container);
     return {begin + static_cast<std::ptrdiff_t>(from), begin + static_cast<std::ptrdiff_t>(to)};
 }
 
-// Calls f(element) for each. A loop over plain numbers, so that the compiler sees what a hand-written one would be.
+// Calls f(element) for each. A loop over plain numbers, so that the compiler sees what a
+// hand-written one would be.
 template <class F>
 void each(const Range& range, F&& f) {
     if (range.step() == 1) {
@@ -79,7 +83,8 @@ struct ReduceChunk {
 
     R operator()(const Range& part) {
         R total = static_cast<R>(body(part[0]));
-        each(part.part(1, part.size()), [&](std::ptrdiff_t i) { total = op(std::move(total), body(i)); });
+        each(part.part(1, part.size()),
+             [&](std::ptrdiff_t i) { total = op(std::move(total), body(i)); });
         return total;
     }
     template <class T>
@@ -126,11 +131,12 @@ using ReducedType =
 
 } // namespace detail
 
-// Reduces body(element) over the range, from left to right in each chunk, then over the chunks in their order: `op` must be
-// associative and need not be commutative. Waits. An empty range throws std::invalid_argument. Throws the failure of the first chunk, in order,
-// that failed, after all have ended.
+// Reduces body(element) over the range, from left to right in each chunk, then over the chunks in
+// their order: `op` must be associative and need not be commutative. Waits. An empty range throws
+// std::invalid_argument. Throws the failure of the first chunk, in order, that failed, after all
+// have ended.
 template <class Op, class R, class Body>
-    requires std::is_invocable_v<Body&, detail::ElementOf<R>>
+requires std::is_invocable_v<Body&, detail::ElementOf<R>>
 auto distributed(const Op& op, const R& range, const Body& body,
                  ScheduleKeyword = {Schedule::static_}) {
     using Operator = std::decay_t<Op>;
@@ -139,9 +145,11 @@ auto distributed(const Op& op, const R& range, const Body& body,
     ship::detail::require_shippable_closure<Operator>();
     ship::detail::require_shippable_closure<Function>();
     if (std::size(range) == 0)
-        throw std::invalid_argument("dshm: distributed with an operator over an empty range has no value");
+        throw std::invalid_argument(
+            "dshm: distributed with an operator over an empty range has no value");
     const runtime::SyncScope::Hidden hidden;
-    const auto chunks = detail::start_chunks(range, detail::ReduceChunk<Operator, Function, Total>{op, body});
+    const auto chunks =
+        detail::start_chunks(range, detail::ReduceChunk<Operator, Function, Total>{op, body});
     for (const auto& chunk : chunks)
         chunk.wait();
     Operator combine = op;
@@ -151,10 +159,11 @@ auto distributed(const Op& op, const R& range, const Body& body,
     return total;
 }
 
-// Runs body(element) for every element. Returns at once; `sync` waits for it, or the future. A failure that nobody looks at is printed.
+// Runs body(element) for every element. Returns at once; `sync` waits for it, or the future. A
+// failure that nobody looks at is printed.
 template <class R, class Body>
-    requires std::is_invocable_v<Body&, detail::ElementOf<R>>
-Future<void> distributed(const R& range, const Body& body, ScheduleKeyword = {Schedule::static_}) {
+requires std::is_invocable_v<Body&, detail::ElementOf<R>> Future<void>
+distributed(const R& range, const Body& body, ScheduleKeyword = {Schedule::static_}) {
     using Function = std::decay_t<Body>;
     ship::detail::require_shippable_closure<Function>();
     return Future<void>::join(detail::start_chunks(range, detail::RunChunk<Function>{body}));

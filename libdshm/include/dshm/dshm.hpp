@@ -1,4 +1,5 @@
-// libdshm: Julia's Distributed and SharedArrays for C++ on one Linux machine. Includes the whole API.
+// libdshm: Julia's Distributed and SharedArrays for C++ on one Linux machine. Includes the whole
+// API.
 #pragma once
 
 #include "dshm/affinity.hpp"

@@ -18,8 +18,8 @@ void check_ids(const std::vector<WorkerId>& ids);
 
 } // namespace detail
 
-// Runs f(args...) on each listed process, as often as it is listed, at the same time, and waits for all. Throws one
-// CompositeException in the order of the list if any of them failed. O(ids).
+// Runs f(args...) on each listed process, as often as it is listed, at the same time, and waits for
+// all. Throws one CompositeException in the order of the list if any of them failed. O(ids).
 template <class F, class... Args>
 void everywhere(const std::vector<WorkerId>& ids, const F& f, const Args&... args) {
     const runtime::SyncScope::Hidden hidden;
@@ -48,10 +48,8 @@ void everywhere(const std::vector<WorkerId>& ids, const F& f, const Args&... arg
 
 // On every process, the caller included.
 template <class F, class... Args>
-    requires ship::RemotelyInvocable<std::decay_t<F>, ship::WireType<Args>...>
-void everywhere(const F& f, const Args&... args) {
-    everywhere(procs(), f, args...);
-}
+requires ship::RemotelyInvocable<std::decay_t<F>, ship::WireType<Args>...>
+void everywhere(const F& f, const Args&... args) { everywhere(procs(), f, args...); }
 
 // On one process; gives the value.
 template <class F, class... Args>

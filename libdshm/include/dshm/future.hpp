@@ -3,9 +3,10 @@
 //     dshm::Future<int> answer = dshm::spawn([] { return 6 * 7; });
 //     int value = dshm::fetch(answer);
 //
-// A handle of 32 bytes, cheap to copy. The value lies in shared memory, so it outlives the process that made it; it is freed with
-// the last handle. A failed task throws at every fetch: an exception that derives from RemoteException and from the original's
-// standard type, or ProcessExitedException. A failure that nobody ever looks at is printed once.
+// A handle of 32 bytes, cheap to copy. The value lies in shared memory, so it outlives the process
+// that made it; it is freed with the last handle. A failed task throws at every fetch: an exception
+// that derives from RemoteException and from the original's standard type, or
+// ProcessExitedException. A failure that nobody ever looks at is printed once.
 #pragma once
 
 #include <chrono>
@@ -65,7 +66,8 @@ template <class T>
 void put_result(const TaskHandle& handle, const T& value) {
     runtime::Process& process = handle.process();
     if (!process.tasks().claim_open(handle.task()))
-        throw std::logic_error("dshm: a Future can be put only once, and never if it belongs to a task");
+        throw std::logic_error(
+            "dshm: a Future can be put only once, and never if it belongs to a task");
     runtime::complete_task(process, handle.task(), [&](runtime::Execution& e) { e.give(value); });
 }
 
@@ -77,8 +79,7 @@ public:
     using value_type = T;
 
     // A future without a task: `put` gives it its value. `owner` is where it is said to live.
-    explicit Future(int owner = myid())
-        : handle_(detail::TaskHandle::make_open()), owner_(owner) {}
+    explicit Future(int owner = myid()) : handle_(detail::TaskHandle::make_open()), owner_(owner) {}
     static Future of_task(runtime::TaskRef task) { return Future(detail::TaskHandle::adopt(task)); }
 
     // Once: a second put throws std::logic_error.
@@ -94,12 +95,13 @@ public:
     // The value, decoded anew. Waits; throws what the task threw.
     T get() const {
         wait();
-        return handle_.process().holdings().read(handle_.task(), [](const runtime::ResultView& result) {
-            if (result.phase == runtime::TaskPhase::failed)
-                std::rethrow_exception(runtime::failure_of(result));
-            ship::Reader reader(result.bytes.data(), result.bytes.size());
-            return ship::decode<T>(reader);
-        });
+        return handle_.process().holdings().read(
+            handle_.task(), [](const runtime::ResultView& result) {
+                if (result.phase == runtime::TaskPhase::failed)
+                    std::rethrow_exception(runtime::failure_of(result));
+                ship::Reader reader(result.bytes.data(), result.bytes.size());
+                return ship::decode<T>(reader);
+            });
     }
 
     // Until the task has ended, well or badly.
@@ -109,7 +111,8 @@ public:
         return runtime::wait_for_task(handle_.process(), handle_.task(), os::Clock::now() + time);
     }
     bool isready() const { return handle_.process().tasks().ended(handle_.task()); }
-    // The worker that the task was sent to, or that runs or ran it; this process if none has taken it yet.
+    // The worker that the task was sent to, or that runs or ran it; this process if none has taken
+    // it yet.
     int where() const { return owner_ != 0 ? owner_ : handle_.where(); }
     // Throws what the ended task threw, if it failed.
     void throw_if_failed() const { detail::throw_if_failed(handle_); }

@@ -1,10 +1,12 @@
-// pmap: f for every element of a collection, on whichever worker is free, results in the order of the elements.
+// pmap: f for every element of a collection, on whichever worker is free, results in the order of
+// the elements.
 //
 //     std::vector<Eigen::VectorXd> values = dshm::pmap([](const Eigen::MatrixXd& m) { return svdvals(m); }, matrices);
 //
-// Elements travel in batches that grow until one is worth its overhead; elements that take long travel alone, so the balance is as fine as
-// it can be. A few batches for each worker are under way at a time, which bounds the memory taken. When a call fails, no new
-// ones are started, those under way end, and the first failure that was seen is thrown.
+// Elements travel in batches that grow until one is worth its overhead; elements that take long
+// travel alone, so the balance is as fine as it can be. A few batches for each worker are under way
+// at a time, which bounds the memory taken. When a call fails, no new ones are started, those under
+// way end, and the first failure that was seen is thrown.
 #pragma once
 
 #include <algorithm>
@@ -26,9 +28,11 @@ namespace detail {
 
 // A batch grows until it takes this long: a hundred times what sending one costs.
 inline constexpr std::chrono::nanoseconds batch_worth = std::chrono::microseconds(100);
-// A batch grows at most so fast from one measurement to the next: the first elements may not be typical.
+// A batch grows at most so fast from one measurement to the next: the first elements may not be
+// typical.
 inline constexpr std::size_t batch_growth = 16;
-// Batches under way for each worker: one runs, one waits, and some slack for their differing lengths.
+// Batches under way for each worker: one runs, one waits, and some slack for their differing
+// lengths.
 inline constexpr std::size_t batches_per_worker = 4;
 
 template <class F, class T>
@@ -53,7 +57,8 @@ struct MapBatch {
             values.reserve(elements.size());
             for (const auto& element : elements)
                 values.push_back(f(element));
-            return std::pair<std::chrono::nanoseconds, std::vector<R>>(since(start), std::move(values));
+            return std::pair<std::chrono::nanoseconds, std::vector<R>>(since(start),
+                                                                       std::move(values));
         }
     }
 
@@ -171,8 +176,10 @@ private:
     }
 
     void adapt(const Batch& batch, std::chrono::nanoseconds time) {
-        const double each = std::max(1.0, static_cast<double>(time.count()) / static_cast<double>(batch.count));
-        const auto wanted = static_cast<std::size_t>(static_cast<double>(batch_worth.count()) / each);
+        const double each =
+            std::max(1.0, static_cast<double>(time.count()) / static_cast<double>(batch.count));
+        const auto wanted =
+            static_cast<std::size_t>(static_cast<double>(batch_worth.count()) / each);
         const std::size_t shares = 3 * static_cast<std::size_t>(std::max(nworkers(), 1));
         const std::size_t fair = std::max<std::size_t>(1, (size_ - next_) / shares);
         batch_ = std::clamp<std::size_t>(wanted, 1, std::min(batch.count * batch_growth, fair));
@@ -191,10 +198,10 @@ private:
 
 } // namespace detail
 
-// The results of f(element) in the order of the collection, a random-access range; nothing when f gives nothing. Runs on this
-// process when there are no workers. Throws the first failure seen.
+// The results of f(element) in the order of the collection, a random-access range; nothing when f
+// gives nothing. Runs on this process when there are no workers. Throws the first failure seen.
 template <class F, class Collection>
-    requires std::random_access_iterator<decltype(std::begin(std::declval<const Collection&>()))>
+requires std::random_access_iterator<decltype(std::begin(std::declval<const Collection&>()))>
 auto pmap(const F& f, const Collection& collection) {
     using Function = std::decay_t<F>;
     ship::detail::require_shippable_closure<Function>();

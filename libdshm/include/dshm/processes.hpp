@@ -1,6 +1,7 @@
 // Workers: starting and ending them, and who is there.
 //
-// Worker ids count from 2 and are never used again; 1 is the master. Source of the semantics: Julia's Distributed.
+// Worker ids count from 2 and are never used again; 1 is the master. Source of the semantics:
+// Julia's Distributed.
 #pragma once
 
 #include <chrono>
@@ -22,20 +23,23 @@ namespace dshm {
 int cpu_count();
 
 struct AddprocsOptions {
-    std::optional<Start> start = {};  // default: as the session says
-    std::string dir = {};             // working directory; default: the master's now
-    std::vector<std::pair<std::string, std::string>> env = {}; // added to the master's environment now
+    std::optional<Start> start = {}; // default: as the session says
+    std::string dir = {};            // working directory; default: the master's now
+    std::vector<std::pair<std::string, std::string>> env =
+        {};                                // added to the master's environment now
     std::optional<Affinity> affinity = {}; // default: as the session says
-    bool enable_threaded_blas = false; // else BLAS and OpenMP have one thread in each worker
+    bool enable_threaded_blas = false;     // else BLAS and OpenMP have one thread in each worker
     std::chrono::milliseconds timeout = std::chrono::seconds(60);
     std::string exename = {};               // for Start::exec
     std::vector<std::string> exeflags = {}; // for Start::exec
-    std::size_t memory_limit = 0;      // bytes of address space for each worker beyond the segment; 0: none
+    std::size_t memory_limit =
+        0; // bytes of address space for each worker beyond the segment; 0: none
 };
 
-// Starts n workers and gives their ids, ascending, once all of them take tasks. Only process 1 may call it: elsewhere it throws
-// std::logic_error. Throws std::invalid_argument for bad values and std::runtime_error, with the reason and what the
-// worker printed, when one does not start; then none is left. About 0.1 ms for each worker.
+// Starts n workers and gives their ids, ascending, once all of them take tasks. Only process 1 may
+// call it: elsewhere it throws std::logic_error. Throws std::invalid_argument for bad values and
+// std::runtime_error, with the reason and what the worker printed, when one does not start; then
+// none is left. About 0.1 ms for each worker.
 std::vector<WorkerId> addprocs(int n = cpu_count(), AddprocsOptions options = {});
 
 inline constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();
@@ -44,9 +48,10 @@ struct RmprocsOptions {
     std::chrono::milliseconds waitfor = forever;
 };
 
-// Asks workers to end when they have done what they are doing; insists by SIGTERM after 15 seconds and SIGKILL after 17. Returns when
-// they are gone, with a finished future; with waitfor 0 at once, with a future to wait on. Past `waitfor` it throws
-// std::runtime_error naming the ids that are left. Unknown and ended ids are ignored, 1 is skipped with a warning. Process 1 only.
+// Asks workers to end when they have done what they are doing; insists by SIGTERM after 15 seconds
+// and SIGKILL after 17. Returns when they are gone, with a finished future; with waitfor 0 at once,
+// with a future to wait on. Past `waitfor` it throws std::runtime_error naming the ids that are
+// left. Unknown and ended ids are ignored, 1 is skipped with a warning. Process 1 only.
 Future<void> rmprocs(const std::vector<WorkerId>& ids, RmprocsOptions options = {});
 Future<void> rmprocs(WorkerId id, RmprocsOptions options = {});
 
@@ -65,12 +70,13 @@ struct WorkerInfo {
     int os_pid = 0;
     WorkerState state = WorkerState::exited;
     std::string host;
-    std::string exit_reason;   // "killed by SIGKILL", "exit code 3"; empty while it lives
+    std::string exit_reason; // "killed by SIGKILL", "exit code 3"; empty while it lives
     std::uint64_t tasks_done = 0;
-    std::string current_task;  // the callable's type, as the compiler spells it; empty when idle
+    std::string current_task; // the callable's type, as the compiler spells it; empty when idle
 };
 
-// Of a live worker, or of one of the last thousand dead. Throws std::invalid_argument for an id that never was.
+// Of a live worker, or of one of the last thousand dead. Throws std::invalid_argument for an id
+// that never was.
 WorkerInfo worker_info(WorkerId id);
 
 } // namespace dshm

@@ -37,7 +37,9 @@ public:
         friend iterator operator+(iterator i, difference_type n) { return i += n; }
         friend iterator operator+(difference_type n, iterator i) { return i += n; }
         friend iterator operator-(iterator i, difference_type n) { return i -= n; }
-        friend difference_type operator-(iterator a, iterator b) { return (a.at_ - b.at_) / a.step_; }
+        friend difference_type operator-(iterator a, iterator b) {
+            return (a.at_ - b.at_) / a.step_;
+        }
         friend bool operator==(iterator a, iterator b) { return a.at_ == b.at_; }
         friend auto operator<=>(iterator a, iterator b) { return (a - b) <=> difference_type{0}; }
 
@@ -56,7 +58,8 @@ public:
     constexpr Range(std::ptrdiff_t first, std::ptrdiff_t last, std::ptrdiff_t step = 1)
         : first_(first), last_(last), step_(step) {
         if (step == 0)
-            throw std::invalid_argument("dshm: a range with step 0 has no end; give a positive or negative step");
+            throw std::invalid_argument(
+                "dshm: a range with step 0 has no end; give a positive or negative step");
     }
 
     constexpr std::ptrdiff_t first() const { return first_; }

@@ -27,21 +27,25 @@ enum class Start {
 
 // Every field has an environment variable that serves where the program leaves it empty.
 struct SessionOptions {
-    std::optional<std::string> name = {};       // DSHM_NAME: part of the segment's name; default: made from the process id
-    std::optional<std::size_t> capacity = {};   // DSHM_CAPACITY: bytes of address space; default: the machine's memory
-    std::optional<int> workers = {};            // DSHM_WORKERS: started at once; default: none
-    std::optional<std::uint64_t> seed = {};     // DSHM_SEED; default: from the system's random numbers
-    std::optional<bool> tag_output = {};        // DSHM_TAG_OUTPUT: "From worker N:" before workers' lines; default: yes
-    std::optional<Start> start = {};            // DSHM_START: "fork"; default: fork
-    std::optional<Affinity> affinity = {};      // DSHM_AFFINITY: "none", "compact", "balanced" or "0,2"; default: none
+    std::optional<std::string> name =
+        {}; // DSHM_NAME: part of the segment's name; default: made from the process id
+    std::optional<std::size_t> capacity =
+        {}; // DSHM_CAPACITY: bytes of address space; default: the machine's memory
+    std::optional<int> workers = {};        // DSHM_WORKERS: started at once; default: none
+    std::optional<std::uint64_t> seed = {}; // DSHM_SEED; default: from the system's random numbers
+    std::optional<bool> tag_output =
+        {}; // DSHM_TAG_OUTPUT: "From worker N:" before workers' lines; default: yes
+    std::optional<Start> start = {}; // DSHM_START: "fork"; default: fork
+    std::optional<Affinity> affinity =
+        {}; // DSHM_AFFINITY: "none", "compact", "balanced" or "0,2"; default: none
 };
 
-// Make it the first statement of main, while the program has one thread. Its end ends the workers: what still runs after five
-// seconds is killed.
+// Make it the first statement of main, while the program has one thread. Its end ends the workers:
+// what still runs after five seconds is killed.
 //
-// Throws std::logic_error when there is a session already, std::invalid_argument for a bad option or variable,
-// SharedMemoryExhausted when not even its head fits into shared memory, std::system_error when the system refuses. In a
-// worker process the constructor does not return.
+// Throws std::logic_error when there is a session already, std::invalid_argument for a bad option
+// or variable, SharedMemoryExhausted when not even its head fits into shared memory,
+// std::system_error when the system refuses. In a worker process the constructor does not return.
 class Session {
 public:
     explicit Session(SessionOptions options = {});

@@ -1,12 +1,14 @@
-// SharedArray<T, N>: an array of plain values that every process of the session reads and writes in place.
+// SharedArray<T, N>: an array of plain values that every process of the session reads and writes in
+// place.
 //
 //     dshm::SharedArray<double, 2> S({10, 10});
 //     dshm::sync([&] { dshm::distributed(S.indices(), [S](std::size_t i) { S[i] = S[i] * S[i]; }); });
 //
-// Column-major, as in Julia and Eigen; zero-filled when new. A handle is a plain pointer and the dimensions: S[i] compiles to what an array
-// compiles to. Handles are cheap to copy, are captured and passed by value, and the memory is freed when the last one in any
-// process is gone. Nothing orders accesses by different processes but waiting: what a task wrote is seen by whoever has waited
-// for it.
+// Column-major, as in Julia and Eigen; zero-filled when new. A handle is a plain pointer and the
+// dimensions: S[i] compiles to what an array compiles to. Handles are cheap to copy, are captured
+// and passed by value, and the memory is freed when the last one in any process is gone. Nothing
+// orders accesses by different processes but waiting: what a task wrote is seen by whoever has
+// waited for it.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +31,8 @@ namespace dshm {
 
 namespace detail {
 
-// A counted hold on one object of the segment. Copies made into a payload are listed there and hold nothing.
+// A counted hold on one object of the segment. Copies made into a payload are listed there and hold
+// nothing.
 class ObjectHandle {
 public:
     ObjectHandle() = default;
@@ -58,7 +61,8 @@ std::size_t checked_bytes(std::span<const std::size_t> dims, std::size_t element
 template <class T, std::size_t N = 1>
 class SharedArray {
     static_assert(std::is_trivially_copyable_v<T>,
-                  "dshm: the elements of a SharedArray lie in memory that other processes read, so their type must be trivially "
+                  "dshm: the elements of a SharedArray lie in memory that other processes read, so "
+                  "their type must be trivially "
                   "copyable; keep std::string, std::vector and the like in futures or channels.");
     static_assert(N >= 1 && N <= 4, "dshm: a SharedArray has one to four dimensions.");
 
@@ -67,17 +71,19 @@ public:
     using shipped_by_copy = void; // see ship/shipping.hpp
     using Dims = std::array<std::size_t, N>;
 
-    // Throws SharedMemoryExhausted, std::length_error when the size in bytes does not fit into a word, std::logic_error without a session.
+    // Throws SharedMemoryExhausted, std::length_error when the size in bytes does not fit into a
+    // word, std::logic_error without a session.
     explicit SharedArray(const Dims& dims)
         : dims_(dims), size_(product(dims)),
           object_(detail::checked_bytes(dims_, sizeof(T)), describe()),
           data_(static_cast<T*>(object_.address())) {}
-    // A braced list: an array of the list's own type binds better than what else {10, 10} could mean.
+    // A braced list: an array of the list's own type binds better than what else {10, 10} could
+    // mean.
     template <std::integral D>
     explicit SharedArray(const D (&dims)[N]) : SharedArray(from_list(dims)) {}
     template <std::integral... D>
-        requires(sizeof...(D) == N)
-    explicit SharedArray(D... dims) : SharedArray(Dims{static_cast<std::size_t>(dims)...}) {}
+    requires(sizeof...(D) == N) explicit SharedArray(D... dims)
+        : SharedArray(Dims{static_cast<std::size_t>(dims)...}) {}
 
     // A copy of a matrix or vector; a matrix gives two dimensions, a vector one.
     template <class Derived>
@@ -93,14 +99,12 @@ public:
     // Without checks.
     T& operator[](std::size_t i) const { return data_[i]; }
     template <std::integral... I>
-        requires(sizeof...(I) == N)
-    T& operator()(I... indices) const {
+    requires(sizeof...(I) == N) T& operator()(I... indices) const {
         return data_[position({static_cast<std::size_t>(indices)...})];
     }
     // Throws std::out_of_range.
     template <std::integral... I>
-        requires(sizeof...(I) == N || sizeof...(I) == 1)
-    T& at(I... indices) const {
+    requires(sizeof...(I) == N || sizeof...(I) == 1) T& at(I... indices) const {
         const std::array<std::size_t, sizeof...(I)> where{static_cast<std::size_t>(indices)...};
         if constexpr (sizeof...(I) == N) {
             for (std::size_t k = 0; k < N; ++k)
@@ -125,11 +129,10 @@ public:
     Range indices() const { return {0, static_cast<std::ptrdiff_t>(size_)}; }
 
     // The same memory as an Eigen matrix or vector.
-    auto matrix() const
-        requires(N == 2)
-    {
+    auto matrix() const requires(N == 2) {
         using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
-        return Eigen::Map<Matrix>(data_, static_cast<Eigen::Index>(dims_[0]), static_cast<Eigen::Index>(dims_[1]));
+        return Eigen::Map<Matrix>(data_, static_cast<Eigen::Index>(dims_[0]),
+                                  static_cast<Eigen::Index>(dims_[1]));
     }
     auto vector() const {
         using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
@@ -160,11 +163,14 @@ private:
     template <class Derived>
     static Dims dims_of(const Eigen::MatrixBase<Derived>& values) {
         if constexpr (N == 2) {
-            return {static_cast<std::size_t>(values.rows()), static_cast<std::size_t>(values.cols())};
+            return {static_cast<std::size_t>(values.rows()),
+                    static_cast<std::size_t>(values.cols())};
         } else {
-            static_assert(N == 1, "dshm: an Eigen matrix makes a SharedArray of one or two dimensions.");
+            static_assert(N == 1,
+                          "dshm: an Eigen matrix makes a SharedArray of one or two dimensions.");
             if (values.rows() != 1 && values.cols() != 1)
-                throw DimensionMismatch("dshm: a matrix does not make a SharedArray of one dimension");
+                throw DimensionMismatch(
+                    "dshm: a matrix does not make a SharedArray of one dimension");
             return {static_cast<std::size_t>(values.size())};
         }
     }

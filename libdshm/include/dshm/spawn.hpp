@@ -3,9 +3,10 @@
 //     auto sum = dshm::spawn([](const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); }, numbers);
 //     double value = dshm::fetch(sum);
 //
-// Arguments are copied, also for a call to this process; parameters may be values, const references, or views such as
-// std::span<const T> that read in place. What can be shipped: ship/closure.hpp and ship/parameters.hpp. Nothing is sent if
-// copying or encoding throws. All of these may be called from any process and any thread of the session.
+// Arguments are copied, also for a call to this process; parameters may be values, const
+// references, or views such as std::span<const T> that read in place. What can be shipped:
+// ship/closure.hpp and ship/parameters.hpp. Nothing is sent if copying or encoding throws. All of
+// these may be called from any process and any thread of the session.
 #pragma once
 
 #include <optional>
@@ -28,8 +29,8 @@ template <class F, class... Args>
 using CallResult = typename CallResultOf<F, Args...>::type;
 
 template <class F, class... Args>
-Future<CallResult<F, Args...>> start_call(const std::optional<runtime::Membership::Member>& target, const F& f,
-                                          const Args&... args) {
+Future<CallResult<F, Args...>> start_call(const std::optional<runtime::Membership::Member>& target,
+                                          const F& f, const Args&... args) {
     runtime::Process& process = runtime::current();
     const runtime::TaskRef task =
         runtime::send_call<std::decay_t<F>>(process, target, true, f, args...);
@@ -39,13 +40,15 @@ Future<CallResult<F, Args...>> start_call(const std::optional<runtime::Membershi
 
 } // namespace detail
 
-// Runs f(args...) on a worker, an idle one first. On this process, when it next waits, if there are no workers.
+// Runs f(args...) on a worker, an idle one first. On this process, when it next waits, if there are
+// no workers.
 template <class F, class... Args>
 auto spawn(const F& f, const Args&... args) {
     return detail::start_call(std::nullopt, f, args...);
 }
 
-// Runs f(args...) on one process. Throws ProcessExitedException when it has ended, std::invalid_argument for an unknown id.
+// Runs f(args...) on one process. Throws ProcessExitedException when it has ended,
+// std::invalid_argument for an unknown id.
 template <class F, class... Args>
 auto spawn_at(WorkerId id, const F& f, const Args&... args) {
     return detail::start_call(runtime::member_of(runtime::current(), id), f, args...);
@@ -53,13 +56,14 @@ auto spawn_at(WorkerId id, const F& f, const Args&... args) {
 
 // fetch(spawn(f, args...)).
 template <class F, class... Args>
-    requires ship::RemotelyInvocable<std::decay_t<F>, ship::WireType<Args>...>
-detail::CallResult<F, Args...> fetch(const F& f, const Args&... args) {
+requires ship::RemotelyInvocable<std::decay_t<F>, ship::WireType<Args>...>
+    detail::CallResult<F, Args...> fetch(const F& f, const Args&... args) {
     const runtime::SyncScope::Hidden hidden; // waited for here
     return spawn(f, args...).get();
 }
 
-// The value of f(args...) run on one process. One round trip: about 0.5 µs to a worker that is awake.
+// The value of f(args...) run on one process. One round trip: about 0.5 µs to a worker that is
+// awake.
 template <class F, class... Args>
 detail::CallResult<F, Args...> fetch_from(WorkerId id, const F& f, const Args&... args) {
     const runtime::SyncScope::Hidden hidden;
@@ -91,7 +95,8 @@ auto remotecall_fetch(const F& f, WorkerId where, const Args&... args) {
 template <class F, class... Args>
 void remote_do(const F& f, WorkerId where, const Args&... args) {
     runtime::Process& process = runtime::current();
-    runtime::send_call<std::decay_t<F>>(process, runtime::member_of(process, where), false, f, args...);
+    runtime::send_call<std::decay_t<F>>(process, runtime::member_of(process, where), false, f,
+                                        args...);
 }
 
 } // namespace dshm

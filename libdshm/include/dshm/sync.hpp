@@ -30,8 +30,9 @@ inline void wait_for_block(runtime::SyncScope& scope, std::exception_ptr thrown)
 
 } // namespace detail
 
-// Gives the block's value. If the block or any of its tasks failed, waits for the rest and throws one CompositeException: the block's own
-// exception first, then the tasks' in start order. Blocks nest. O(tasks).
+// Gives the block's value. If the block or any of its tasks failed, waits for the rest and throws
+// one CompositeException: the block's own exception first, then the tasks' in start order. Blocks
+// nest. O(tasks).
 template <class Block>
 std::invoke_result_t<Block&> sync(Block&& block) {
     using R = std::invoke_result_t<Block&>;

@@ -19,8 +19,8 @@
 #include "dshm/launch/worker_record.hpp"
 #include "dshm/os/file_lock.hpp"
 #include "dshm/os/process.hpp"
-#include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/recovery.hpp"
 
 namespace dshm::launch {
@@ -30,8 +30,8 @@ namespace {
 using namespace std::chrono_literals;
 using runtime::LifePhase;
 
-// A worker that was asked to leave and is still computing gets SIGTERM after the first, SIGKILL after the second: Julia's patience
-// for the first, a short one for the second.
+// A worker that was asked to leave and is still computing gets SIGTERM after the first, SIGKILL
+// after the second: Julia's patience for the first, a short one for the second.
 constexpr auto patience_before_term = 15s;
 constexpr auto patience_before_kill = 2s;
 // How long the end of a session waits for a slow reader of the last output.
@@ -90,8 +90,8 @@ private:
 Launcher::Launcher(LauncherStart start)
     : segment_(start.segment), master_pidfd_(os::open_pidfd(start.master)),
       socket_(std::move(start.socket)), bell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      tag_output_(start.tag_output),
-      process_(*start.segment, {shm::launcher_slot, 1}, 0), recovery_(process_) {
+      tag_output_(start.tag_output), process_(*start.segment, {shm::launcher_slot, 1}, 0),
+      recovery_(process_) {
     os::lock_byte_for_process(segment_->file(), 0);
 }
 
@@ -100,7 +100,7 @@ void Launcher::run() {
         wait_for_events();
 }
 
-// ---- the loop ------------------------------------------------------------------------------------------------------
+// ---- the loop ----------------------------------------------------------------------------------
 
 int Launcher::timeout_milliseconds() {
     using std::chrono::ceil;
@@ -175,11 +175,11 @@ void Launcher::handle(const Request& request) {
         stop(request.stop->grace_milliseconds);
 }
 
-// ---- starting workers ----------------------------------------------------------------------------------------------
+// ---- starting workers --------------------------------------------------------------------------
 
 void Launcher::add_workers(const AddWorkers& request) {
-    joining_ = Joining{{}, os::Clock::now() +
-                               std::chrono::milliseconds(request.settings.timeout_milliseconds)};
+    joining_ = Joining{
+        {}, os::Clock::now() + std::chrono::milliseconds(request.settings.timeout_milliseconds)};
     try {
         for (int i = 0; i < request.count; ++i)
             fork_worker(request, static_cast<std::size_t>(i));
@@ -296,12 +296,13 @@ void Launcher::finish_leaving() {
                 return false;
         const runtime::TaskRef gone{removal.future_index, removal.future_generation};
         if (process_.tasks().claim_open(gone))
-            runtime::complete_task(process_, gone, [](runtime::Execution& result) { result.give_nothing(); });
+            runtime::complete_task(process_, gone,
+                                   [](runtime::Execution& result) { result.give_nothing(); });
         return true;
     });
 }
 
-// ---- ending workers ------------------------------------------------------------------------------------------------
+// ---- ending workers ----------------------------------------------------------------------------
 
 void Launcher::ask_to_exit(WorkerRecord& worker, os::Clock::duration patience) {
     if (worker.asked_to_exit)
@@ -349,7 +350,8 @@ void Launcher::write_obituary(const WorkerRecord& worker, int status) {
     obituary.key.store(0, std::memory_order_release);
     obituary.wait_status = status;
     obituary.os_pid = static_cast<std::int32_t>(worker.os_pid);
-    obituary.function = area.current_function.load(std::memory_order_relaxed); // relaxed: its writer is dead
+    obituary.function =
+        area.current_function.load(std::memory_order_relaxed); // relaxed: its writer is dead
     obituary.tasks_done = runtime::CounterRow(area).get(runtime::Count::done);
     obituary.asked_to_exit = worker.asked_to_exit ? 1 : 0;
     // release, edge `obituary`.
@@ -363,7 +365,8 @@ void Launcher::announce_death(const WorkerRecord& worker, int status) {
     const runtime::Operation* operation =
         function == 0 ? nullptr : runtime::find_operation(function);
     std::string text = "dshm: worker " + std::to_string(worker.id) + " (process " +
-                       std::to_string(worker.os_pid) + ") ended: " + os::describe_wait_status(status);
+                       std::to_string(worker.os_pid) +
+                       ") ended: " + os::describe_wait_status(status);
     if (operation != nullptr)
         text += " while running " + std::string(operation->name);
     errors_.add(text + "\n");
@@ -374,26 +377,30 @@ void Launcher::announce_death(const WorkerRecord& worker, int status) {
 void Launcher::retire_counters(const WorkerRecord& worker) {
     auto& counts = process_.processes().area(worker.owner.slot).counts;
     for (unsigned i = 0; i < counts.size(); ++i) {
-        process_.counters().add(static_cast<runtime::Count>(i),
-                                counts[i].load(std::memory_order_relaxed)); // relaxed: its writer is dead
+        process_.counters().add(
+            static_cast<runtime::Count>(i),
+            counts[i].load(std::memory_order_relaxed)); // relaxed: its writer is dead
         counts[i].store(0, std::memory_order_relaxed);
     }
 }
 
-// ---- output --------------------------------------------------------------------------------------------------------
+// ---- output ------------------------------------------------------------------------------------
 
 void Launcher::relay(WorkerRecord& worker) {
     runtime::ProcessArea& area = process_.processes().area(worker.owner.slot);
-    // seq_cst, edge `output-busy`: said before the pipe is emptied, so that a worker that finds it empty sees this.
+    // seq_cst, edge `output-busy`: said before the pipe is emptied, so that a worker that finds it
+    // empty sees this.
     area.output_busy.store(1, std::memory_order_seq_cst);
     worker.output->read_available();
     worker.errors->read_available();
 }
 
-// A worker's question whether its output is shown: notes how far the sinks must get, and answers when they have.
+// A worker's question whether its output is shown: notes how far the sinks must get, and answers
+// when they have.
 void Launcher::settle_output(WorkerRecord& worker) {
     runtime::ProcessArea& area = process_.processes().area(worker.owner.slot);
-    const std::uint64_t asked = area.output_asked.load(std::memory_order_acquire); // edge `output-asked`
+    const std::uint64_t asked =
+        area.output_asked.load(std::memory_order_acquire); // edge `output-asked`
     if (asked > worker.fence) {
         relay(worker);
         worker.output->end_line();
@@ -407,8 +414,10 @@ void Launcher::settle_output(WorkerRecord& worker) {
     const bool partial = worker.output->partial() || worker.errors->partial();
     if (!partial && !output_.pending() && !errors_.pending())
         area.output_busy.store(0, std::memory_order_release);
-    if (area.output_shown.load(std::memory_order_relaxed) < worker.fence && // relaxed: we alone write it
-        output_.written() >= worker.fence_output && errors_.written() >= worker.fence_errors) {
+    if (area.output_shown.load(std::memory_order_relaxed) <
+            worker.fence && // relaxed: we alone write it
+        output_.written() >= worker.fence_output &&
+        errors_.written() >= worker.fence_errors) {
         area.output_shown.store(worker.fence, std::memory_order_seq_cst); // edge `park`
         area.bell.ring();
     }
@@ -426,7 +435,7 @@ void Launcher::pump_output() {
     }
 }
 
-// ---- the end -------------------------------------------------------------------------------------------------------
+// ---- the end -----------------------------------------------------------------------------------
 
 void Launcher::stop(std::uint64_t grace_milliseconds) {
     const auto until = os::Clock::now() + std::chrono::milliseconds(grace_milliseconds);
@@ -474,8 +483,8 @@ void Launcher::leave() {
     _exit(0);
 }
 
-// Ctrl-C and its like reach the whole foreground group; the launcher and its workers live in a group of their own and end with the
-// master, which is the one that is meant.
+// Ctrl-C and its like reach the whole foreground group; the launcher and its workers live in a
+// group of their own and end with the master, which is the one that is meant.
 void leave_the_foreground() {
     setpgid(0, 0);
     for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGPIPE, SIGTTOU, SIGTSTP, SIGXFSZ})

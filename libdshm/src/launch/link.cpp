@@ -18,8 +18,8 @@ namespace dshm::launch {
 
 namespace {
 
-constexpr const char* launcher_gone =
-    "dshm: the session has ended, because its launcher process is gone; a new Session may be started";
+constexpr const char* launcher_gone = "dshm: the session has ended, because its launcher process "
+                                      "is gone; a new Session may be started";
 
 // What lies in buffers would otherwise be written once by each process.
 void flush_own_output() {

@@ -30,7 +30,8 @@ void OutputSink::add(std::string_view text) {
         pending_.append(text);
 }
 
-// At most PIPE_BUF bytes: what a ready pipe takes without blocking. False when nothing more can be done now.
+// At most PIPE_BUF bytes: what a ready pipe takes without blocking. False when nothing more can be
+// done now.
 bool OutputSink::write_some() {
     const std::size_t size = std::min<std::size_t>(pending_.size(), PIPE_BUF);
     const ssize_t done = ::write(file_, pending_.data(), size);

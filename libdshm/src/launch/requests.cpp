@@ -59,8 +59,9 @@ std::optional<std::vector<std::byte>> receive_frame(int socket) {
     return body;
 }
 
-using SettingsFields = std::tuple<std::vector<std::string>, std::string, std::vector<std::vector<int>>,
-                                  bool, std::uint64_t, std::uint64_t>;
+using SettingsFields =
+    std::tuple<std::vector<std::string>, std::string, std::vector<std::vector<int>>, bool,
+               std::uint64_t, std::uint64_t>;
 enum class RequestKind : int { add, remove, stop };
 
 SettingsFields fields_of(const WorkerSettings& s) {
@@ -70,7 +71,11 @@ SettingsFields fields_of(const WorkerSettings& s) {
 
 WorkerSettings settings_of(SettingsFields fields) {
     auto& [environment, directory, processors, threaded, limit, timeout] = fields;
-    return {std::move(environment), std::move(directory), std::move(processors), threaded, limit,
+    return {std::move(environment),
+            std::move(directory),
+            std::move(processors),
+            threaded,
+            limit,
             timeout};
 }
 

@@ -19,7 +19,9 @@ void back_first_areas(const shm::Segment& segment) {
     table.back_area(shm::launcher_slot);
     table.set_life(shm::launcher_slot, {runtime::LifePhase::starting, 1, 0});
     table.set_life(shm::master_slot, {runtime::LifePhase::running, 1, 1});
-    table.area(shm::master_slot).os_pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed); // relaxed: before anybody else is there
+    table.area(shm::master_slot)
+        .os_pid.store(static_cast<std::uint32_t>(getpid()),
+                      std::memory_order_relaxed); // relaxed: before anybody else is there
 }
 
 } // namespace

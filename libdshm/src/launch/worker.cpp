@@ -24,8 +24,9 @@ namespace dshm::launch {
 
 namespace {
 
-// A write to a pipe takes longer than this, so a task that was quicker and left nothing in its buffers has printed nothing: no
-// system call is needed to know. (A write with nobody to wake: 0.5 µs and more; the check itself 0.4 µs.)
+// A write to a pipe takes longer than this, so a task that was quicker and left nothing in its
+// buffers has printed nothing: no system call is needed to know. (A write with nobody to wake: 0.5
+// µs and more; the check itself 0.4 µs.)
 constexpr std::uint64_t silent_task_nanoseconds = 1500;
 // Killed before the master when memory runs out, but after what the user made more eligible.
 constexpr const char* out_of_memory_score = "200";
@@ -121,8 +122,8 @@ void ring_launcher(int bell) {
     }
 }
 
-// What a task printed is shown before its result: flushes, and if anything went into the pipes waits until the launcher has
-// written it out.
+// What a task printed is shown before its result: flushes, and if anything went into the pipes
+// waits until the launcher has written it out.
 class OutputFence {
 public:
     OutputFence(runtime::Process& process, int launcher_bell)
@@ -147,8 +148,8 @@ private:
         last_ = now;
         return since * 1000 < silent_task_nanoseconds * os::ticks_per_microsecond();
     }
-    // Bytes that nobody has read yet (Linux answers for the write end of a pipe, too), or that the launcher has read and not
-    // written out: it says so before it reads.
+    // Bytes that nobody has read yet (Linux answers for the write end of a pipe, too), or that the
+    // launcher has read and not written out: it says so before it reads.
     bool something_under_way() const {
         for (const int file : {STDOUT_FILENO, STDERR_FILENO})
             if (int bytes = 0; ioctl(file, FIONREAD, &bytes) == 0 && bytes > 0)
@@ -160,7 +161,9 @@ private:
         // release, edge `output-asked`: the bytes are in the pipe.
         area.output_asked.store(++asked_, std::memory_order_release);
         ring_launcher(bell_);
-        const auto shown = [&] { return area.output_shown.load(std::memory_order_acquire) >= asked_; };
+        const auto shown = [&] {
+            return area.output_shown.load(std::memory_order_acquire) >= asked_;
+        };
         while (!shown())
             area.bell.wait(shown);
     }
@@ -192,12 +195,14 @@ void serve(const WorkerStart& start) {
     runtime::Process process(*start.segment, start.owner, start.id);
     process.show_output = OutputFence(process, start.launcher_bell);
     runtime::ProcessTable& table = process.processes();
-    table.set_life(start.owner.slot, {runtime::LifePhase::running, start.owner.incarnation, start.id});
+    table.set_life(start.owner.slot,
+                   {runtime::LifePhase::running, start.owner.incarnation, start.id});
     table.announce_change();
     ring_launcher(start.launcher_bell);
     AskedToLeave asked(process.area());
     process.scheduler().wait(asked);
-    table.set_life(start.owner.slot, {runtime::LifePhase::exiting, start.owner.incarnation, start.id});
+    table.set_life(start.owner.slot,
+                   {runtime::LifePhase::exiting, start.owner.incarnation, start.id});
     table.announce_change();
 }
 

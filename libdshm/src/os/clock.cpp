@@ -12,7 +12,8 @@ std::uint64_t measure_ticks_per_microsecond() noexcept {
     }
     const std::uint64_t last = ticks();
     const std::chrono::duration<double, std::micro> elapsed = Clock::now() - start;
-    const auto rate = static_cast<std::uint64_t>(static_cast<double>(last - first) / elapsed.count());
+    const auto rate =
+        static_cast<std::uint64_t>(static_cast<double>(last - first) / elapsed.count());
     return rate == 0 ? 1 : rate;
 }
 

@@ -20,9 +20,10 @@ Mapping::Mapping(int file, std::size_t size) : size_(size) {
     void* address =
         mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
     if (address == MAP_FAILED)
-        throw std::system_error(errno, std::generic_category(),
-                                "cannot map " + std::to_string(size >> 20) +
-                                    " MiB of address space; lower DSHM_CAPACITY or raise RLIMIT_AS");
+        throw std::system_error(
+            errno, std::generic_category(),
+            "cannot map " + std::to_string(size >> 20) +
+                " MiB of address space; lower DSHM_CAPACITY or raise RLIMIT_AS");
     address_ = static_cast<std::byte*>(address);
 }
 

@@ -9,11 +9,14 @@ namespace dshm::runtime {
 
 namespace {
 
-// A record that this process could reserve. Results that are held, here or elsewhere, leave the table for it.
+// A record that this process could reserve. Results that are held, here or elsewhere, leave the
+// table for it.
 class TableRoom final : public WaitFor {
 public:
     explicit TableRoom(Process& process) : process_(&process) {}
-    ~TableRoom() { process_->tasks().waiting_for_room().clear(process_->me().slot, std::memory_order_seq_cst); }
+    ~TableRoom() {
+        process_->tasks().waiting_for_room().clear(process_->me().slot, std::memory_order_seq_cst);
+    }
 
     bool ready() override {
         if (!task_)
@@ -38,23 +41,27 @@ TaskRef reserve(Process& process, os::Clock::time_point deadline = os::Clock::ti
     process.holdings().make_room();
     TableRoom room(process);
     if (!process.scheduler().wait_until(room, deadline))
-        throw std::runtime_error("dshm: the table of tasks is full: 65536 futures are waiting to be put");
+        throw std::runtime_error(
+            "dshm: the table of tasks is full: 65536 futures are waiting to be put");
     return room.task();
 }
 
-// Open futures end when somebody puts them, which the one who makes another may be about to do: so that wait has an end.
+// Open futures end when somebody puts them, which the one who makes another may be about to do: so
+// that wait has an end.
 constexpr auto patience_for_open = std::chrono::seconds(1);
 
 } // namespace
 
-OutgoingTask::OutgoingTask(Process& process, const std::optional<Membership::Member>& target, bool held)
+OutgoingTask::OutgoingTask(Process& process, const std::optional<Membership::Member>& target,
+                           bool held)
     : process_(&process), target_(target), held_(held), task_(reserve(process)) {
     TaskRecord& record = process.tasks().record(task_);
     record.form = PayloadForm::inline_bytes;
     record.handles = 0;
-    const std::uint64_t word = control::Origin::put(process.me().bits()) |
-                               control::Target::put(target ? static_cast<std::uint64_t>(target->id) : 0) |
-                               (held ? control::held : 0);
+    const std::uint64_t word =
+        control::Origin::put(process.me().bits()) |
+        control::Target::put(target ? static_cast<std::uint64_t>(target->id) : 0) |
+        (held ? control::held : 0);
     // relaxed: published with the task (edge `task-queued`).
     record.control.store(word, std::memory_order_relaxed);
 }
@@ -66,7 +73,8 @@ OutgoingTask::~OutgoingTask() {
 
 std::byte* OutgoingTask::begin(std::uint64_t function, const ship::Footprint& need) {
     process_->tasks().record(task_).function = function;
-    room_.emplace(process_->tasks(), task_, shm::Tag::argument(task_.index, task_.generation), need);
+    room_.emplace(process_->tasks(), task_, shm::Tag::argument(task_.index, task_.generation),
+                  need);
     return room_->data();
 }
 

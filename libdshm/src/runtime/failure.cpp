@@ -42,7 +42,8 @@ std::string describe_exit(int wait_status, bool asked) {
 
 } // namespace
 
-void write_failure(TaskTable& tasks, TaskRef task, std::exception_ptr error, WorkerId worker) noexcept {
+void write_failure(TaskTable& tasks, TaskRef task, std::exception_ptr error,
+                   WorkerId worker) noexcept {
     drop_payload(tasks, task);
     tasks.record(task).result = ResultForm::exception;
     ship::ExceptionRecord record;

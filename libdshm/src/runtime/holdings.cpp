@@ -44,7 +44,8 @@ void Holdings::drop_last(TaskRef task, bool observed) {
         record.form = PayloadForm::inline_bytes;
         return tasks_->abandon(task);
     }
-    // seq_cst, edge `task-held`: either the finisher sees the bit cleared, or its phase is seen below.
+    // seq_cst, edge `task-held`: either the finisher sees the bit cleared, or its phase is seen
+    // below.
     record.control.fetch_and(~control::held, std::memory_order_seq_cst);
     const auto now = TaskState::from_bits(record.state.load(std::memory_order_seq_cst));
     if (now.generation == task.generation && is_finished(now.phase))
@@ -76,8 +77,12 @@ bool Holdings::move_out(std::uint32_t index) {
         return false;
     const TaskRef task{index, state.generation};
     const ResultView view = view_of(task);
-    Moved moved{std::make_unique<std::byte[]>(view.bytes.size()), view.bytes.size(), view.phase,
-                view.form, holds_[index].observed != 0, holds_[index].count,
+    Moved moved{std::make_unique<std::byte[]>(view.bytes.size()),
+                view.bytes.size(),
+                view.phase,
+                view.form,
+                holds_[index].observed != 0,
+                holds_[index].count,
                 acquire(payload_handles(*tasks_, record))};
     std::memcpy(moved.bytes.get(), view.bytes.data(), view.bytes.size());
     moved_.emplace(key(task), std::move(moved));
@@ -89,7 +94,8 @@ void Holdings::ask_to_be_rung() {
     const std::lock_guard guard(lock_);
     for (std::uint32_t index = 0; index < tasks_->top(); ++index)
         if (holds_[index].count != 0)
-            tasks_->record(index).control.fetch_or(control::origin_waits, std::memory_order_seq_cst); // edge `park`
+            tasks_->record(index).control.fetch_or(control::origin_waits,
+                                                   std::memory_order_seq_cst); // edge `park`
 }
 
 std::size_t Holdings::make_room() {

@@ -13,7 +13,8 @@ void Execution::pin_handles() {
     process_->holdings().pin(task_, handles_.view(), Holdings::PinUntil::freed);
 }
 
-// The room for the result is found before the arguments go, so that a full segment leaves them to the error message's writer.
+// The room for the result is found before the arguments go, so that a full segment leaves them to
+// the error message's writer.
 PayloadRoom Execution::begin_result(const ship::Footprint& need) {
     TaskRecord& record = tasks_->record(task_);
     const bool had_block = record.form == PayloadForm::block;
@@ -40,8 +41,8 @@ void conclude(Process& process, TaskRef task, TaskPhase phase) {
     TaskTable& tasks = process.tasks();
     const TaskRecord& record = tasks.record(task);
     // relaxed: the origin does not change while we run the task.
-    const auto origin = shm::Owner::from_bits(
-        control::Origin::get(record.control.load(std::memory_order_relaxed)));
+    const auto origin =
+        shm::Owner::from_bits(control::Origin::get(record.control.load(std::memory_order_relaxed)));
     process.counters().add(phase == TaskPhase::done ? Count::done : Count::failed);
     if (origin != process.me())
         process.counters().add(Count::bytes_returned, record.size);

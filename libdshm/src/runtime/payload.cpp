@@ -14,7 +14,8 @@ void PayloadRoom::take_block(std::size_t size) {
 
 void PayloadRoom::append(std::size_t written, const ship::HandleList& handles) {
     if (handles.size() > most_handles)
-        throw std::length_error("dshm: a call or result holds more than 65535 handles; put them into several");
+        throw std::length_error(
+            "dshm: a call or result holds more than 65535 handles; put them into several");
     TaskRecord& record = tasks_->record(task_);
     const std::size_t start = base::round_up(written, alignof(ship::HandleRef));
     const std::size_t bytes = handles.size() * sizeof(ship::HandleRef);

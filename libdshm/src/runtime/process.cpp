@@ -15,7 +15,9 @@ std::atomic<Process*> this_process{nullptr};
 std::atomic<std::uint64_t> session_number{0};
 
 // A child that the user forks has no part in the session: its mapping is gone (MADV_DONTFORK).
-void forget_in_child() { this_process.store(nullptr, std::memory_order_relaxed); } // relaxed: one thread here
+void forget_in_child() {
+    this_process.store(nullptr, std::memory_order_relaxed);
+} // relaxed: one thread here
 
 void forget_in_forked_children() {
     static const int registered = pthread_atfork(nullptr, nullptr, forget_in_child);
@@ -27,24 +29,25 @@ void forget_in_forked_children() {
 Process& current() {
     Process* process = this_process.load(std::memory_order_acquire);
     if (process == nullptr) [[unlikely]]
-        throw std::logic_error("dshm: there is no session in this process; make one with `dshm::Session session(argc, argv);` as "
-                               "the first statement of main (a process that the program forks itself has none)");
+        throw std::logic_error(
+            "dshm: there is no session in this process; make one with `dshm::Session session(argc, "
+            "argv);` as "
+            "the first statement of main (a process that the program forks itself has none)");
     return *process;
 }
 
 Process* current_or_null() noexcept { return this_process.load(std::memory_order_acquire); }
 
-std::uint64_t current_session() noexcept {
-    return session_number.load(std::memory_order_acquire);
-}
+std::uint64_t current_session() noexcept { return session_number.load(std::memory_order_acquire); }
 
-Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id, std::function<bool()> session_alive)
+Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id,
+                 std::function<bool()> session_alive)
     : segment_(&segment), me_(me), id_(id), session_alive_(std::move(session_alive)),
       processes_(segment), area_(&processes_.area(me.slot)), heap_(segment, me),
       objects_(segment, heap_, me),
       modules_(*segment.at<ship::ModuleTable>(segment.geometry().modules)),
-      tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_), whereabouts_(segment, me.slot), scheduler_(*this),
-      membership_(segment) {
+      tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_),
+      whereabouts_(segment, me.slot), scheduler_(*this), membership_(segment) {
     forget_in_forked_children();
     modules_.make_current();
     session_number.fetch_add(1, std::memory_order_acq_rel);
@@ -81,8 +84,9 @@ void Process::renew() {
 
 void Process::check_session() const {
     if (session_alive_ && !session_alive_())
-        throw std::runtime_error("dshm: the session has ended, because its launcher process is gone; "
-                                 "workers and shared objects went with it, a new Session may be started");
+        throw std::runtime_error(
+            "dshm: the session has ended, because its launcher process is gone; "
+            "workers and shared objects went with it, a new Session may be started");
 }
 
 } // namespace dshm::runtime

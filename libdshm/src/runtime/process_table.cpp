@@ -24,8 +24,7 @@ std::optional<unsigned> ProcessTable::slot_of(WorkerId id) const {
 
 const std::vector<Membership::Member>& Membership::members() {
     // acquire, edge `membership`: lives announced before this epoch are seen below.
-    const std::uint64_t epoch =
-        segment_->header().membership_epoch.load(std::memory_order_acquire);
+    const std::uint64_t epoch = segment_->header().membership_epoch.load(std::memory_order_acquire);
     if (epoch == epoch_)
         return members_;
     members_.clear();
@@ -42,8 +41,8 @@ const std::vector<Membership::Member>& Membership::members() {
 
 const Membership::Member* Membership::find(WorkerId id) {
     const std::vector<Member>& all = members();
-    const auto at = std::lower_bound(all.begin(), all.end(), id,
-                                     [](const Member& m, WorkerId wanted) { return m.id < wanted; });
+    const auto at = std::lower_bound(
+        all.begin(), all.end(), id, [](const Member& m, WorkerId wanted) { return m.id < wanted; });
     return at != all.end() && at->id == id ? &*at : nullptr;
 }
 

@@ -29,8 +29,8 @@ void Recovery::clear_masks(const Death& death) {
     std::uint64_t seat = slot + 1u;
     header.long_spinner.compare_exchange(seat, 0, std::memory_order_relaxed,
                                          std::memory_order_relaxed); // relaxed: a hint
-    // It may have died between filling a ring and saying so, or between clearing a ring's bit and looking again. What lies in
-    // the dead one's own ring is stolen as ever.
+    // It may have died between filling a ring and saying so, or between clearing a ring's bit and
+    // looking again. What lies in the dead one's own ring is stolen as ever.
     process_->processes().for_each_backed([&](unsigned backed, ProcessArea& area) {
         if (area.ready.peek())
             header.ready.set(backed, std::memory_order_seq_cst);
@@ -39,7 +39,8 @@ void Recovery::clear_masks(const Death& death) {
 
 namespace {
 
-// The handles listed in a record that may change while it is read: everything is checked before it is followed.
+// The handles listed in a record that may change while it is read: everything is checked before it
+// is followed.
 std::vector<ship::HandleRef> listed_handles(const Process& process, const TaskTable& tasks,
                                             const TaskRecord& record) {
     const std::size_t bytes = record.handles * sizeof(ship::HandleRef);
@@ -60,7 +61,8 @@ std::vector<ship::HandleRef> listed_handles(const Process& process, const TaskTa
     return handles;
 }
 
-// Payloads that `owner` has pinned objects for: arguments of what it spawned, results of what it ran.
+// Payloads that `owner` has pinned objects for: arguments of what it spawned, results of what it
+// ran.
 bool pinned_by(shm::Owner owner, const TaskRecord& record, TaskState state) {
     if (is_finished(state.phase))
         return state.owner == owner;
@@ -70,7 +72,8 @@ bool pinned_by(shm::Owner owner, const TaskRecord& record, TaskState state) {
 
 } // namespace
 
-// Objects that are held by nothing but payloads under way must not go with the process that pinned them.
+// Objects that are held by nothing but payloads under way must not go with the process that pinned
+// them.
 void Recovery::take_over_pins(const Death& death) {
     TaskTable& tasks = process_->tasks();
     for (std::uint32_t index = 0; index < tasks.top(); ++index) {
@@ -137,7 +140,9 @@ void Recovery::fail(const Death& death, TaskRef task, bool started) {
                {death.id, death.wait_status, death.os_pid, started ? 1u : 0u, record.function});
     const std::uint64_t word = tasks.finish(task, TaskPhase::failed);
     if ((word & control::origin_waits) != 0)
-        process_->processes().area(shm::Owner::from_bits(control::Origin::get(word)).slot).bell.ring();
+        process_->processes()
+            .area(shm::Owner::from_bits(control::Origin::get(word)).slot)
+            .bell.ring();
     if ((word & (control::held | control::shared)) != 0 || !tasks.claim_finished(task))
         return;
     report_failure({TaskPhase::failed, record.result, payload_bytes(tasks, record)});
@@ -150,7 +155,8 @@ void Recovery::sweep_holder(const Death& death, TaskRef task) {
     const std::uint64_t word = record.control.load(std::memory_order_acquire);
     const bool spawned = control::Origin::get(word) == death.owner.bits();
     if ((word & (control::held | control::shared)) == 0) {
-        // Its last holder, or the one that ended it, died before it was freed. Others free their own.
+        // Its last holder, or the one that ended it, died before it was freed. Others free their
+        // own.
         if (spawned || tasks.state(task).owner == death.owner)
             tasks.free_finished(task);
         return;
@@ -167,7 +173,8 @@ void Recovery::sweep_holder(const Death& death, TaskRef task) {
         tasks.free_finished(task);
 }
 
-// A process may die between tagging a block for a task and committing, or between freeing a record and its block.
+// A process may die between tagging a block for a task and committing, or between freeing a record
+// and its block.
 void Recovery::sweep_blocks() {
     TaskTable& tasks = process_->tasks();
     process_->heap().sweep_handed_over([&tasks](shm::Tag tag) {
@@ -175,8 +182,8 @@ void Recovery::sweep_blocks() {
             return true;
         if (tag.index() >= tasks.top())
             return false;
-        const auto state = TaskState::from_bits(
-            tasks.record(tag.index()).state.load(std::memory_order_acquire));
+        const auto state =
+            TaskState::from_bits(tasks.record(tag.index()).state.load(std::memory_order_acquire));
         if (state.generation != tag.generation())
             return false;
         // Arguments are gone before the end, results come before it; an exit note has no block.
@@ -188,7 +195,8 @@ void Recovery::sweep_blocks() {
     });
 }
 
-// Puts the task's entry where it belongs: a task for anyone into the launcher's own ready ring. False when the ring is full.
+// Puts the task's entry where it belongs: a task for anyone into the launcher's own ready ring.
+// False when the ring is full.
 bool Recovery::put(TaskRef task) {
     TaskTable& tasks = process_->tasks();
     const std::uint64_t word = tasks.record(task).control.load(std::memory_order_acquire);

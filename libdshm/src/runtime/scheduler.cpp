@@ -17,19 +17,22 @@ namespace dshm::runtime {
 
 namespace {
 
-// The worker that ran out of work last spins on for this long: a call after a pause of 1 ms then takes microseconds, not the
-// 50 that a wake from deep sleep costs.
+// The worker that ran out of work last spins on for this long: a call after a pause of 1 ms then
+// takes microseconds, not the 50 that a wake from deep sleep costs.
 constexpr std::uint64_t long_spin_microseconds = 2000;
-// A spinner says that it is searching only after this long: in a quick exchange nobody else needs to know.
+// A spinner says that it is searching only after this long: in a quick exchange nobody else needs
+// to know.
 constexpr std::uint64_t silent_spin_microseconds = 2;
 // Most entries that a thief looks at, and copies, at once: four and two lines of cells.
 constexpr std::size_t farthest_look = 32;
 constexpr std::size_t largest_batch = 16;
-// A thief that got fewer than this leaves the ring alone for a moment: each look takes the line away from the producer that is
-// filling it, and tiny tasks are produced faster when they are taken in batches (5 M/s without, 10 M/s with it).
+// A thief that got fewer than this leaves the ring alone for a moment: each look takes the line
+// away from the producer that is filling it, and tiny tasks are produced faster when they are taken
+// in batches (5 M/s without, 10 M/s with it).
 constexpr std::size_t small_batch = 4;
 constexpr std::uint64_t thief_rest_nanoseconds = 400;
-// A waiting task that runs others on top of itself stops when this much of the usual 8 MiB stack is used.
+// A waiting task that runs others on top of itself stops when this much of the usual 8 MiB stack is
+// used.
 constexpr std::ptrdiff_t stack_for_helping = 5 * 1024 * 1024;
 
 struct ThreadState {
@@ -55,9 +58,12 @@ bool stack_is_deep() {
 template <class Ring, class GiveUp>
 class RingRoom final : public WaitFor {
 public:
-    RingRoom(Ring& ring, unsigned me, GiveUp& give_up) : ring_(&ring), me_(me), give_up_(&give_up) {}
+    RingRoom(Ring& ring, unsigned me, GiveUp& give_up)
+        : ring_(&ring), me_(me), give_up_(&give_up) {}
     bool ready() override { return !ring_->full() || (*give_up_)(); }
-    void about_to_sleep() override { ring_->waiting_for_room().set(me_, std::memory_order_seq_cst); }
+    void about_to_sleep() override {
+        ring_->waiting_for_room().set(me_, std::memory_order_seq_cst);
+    }
 
 private:
     Ring* ring_;
@@ -65,7 +71,8 @@ private:
     GiveUp* give_up_;
 };
 
-// The first set bit of the mask at or after `start`, cyclically; `none` if there is none. Only the first `words` words are in use.
+// The first set bit of the mask at or after `start`, cyclically; `none` if there is none. Only the
+// first `words` words are in use.
 constexpr unsigned none = shm::max_processes;
 
 unsigned next_in(const shm::ProcessMask& mask, unsigned start, unsigned words) {
@@ -85,7 +92,7 @@ unsigned next_in(const shm::ProcessMask& mask, unsigned start, unsigned words) {
 
 std::uint64_t last_idle_tick() noexcept { return thread_state.idle_tick; }
 
-// ---- finding work --------------------------------------------------------------------------------------------------
+// ---- finding work ------------------------------------------------------------------------------
 
 bool Scheduler::may_run_ready() const {
     return !process_->is_master() || process_->worker_count() == 0;
@@ -108,7 +115,8 @@ bool Scheduler::run_one() {
 
 void Scheduler::start(TaskRef task) {
     // A wake that was meant for work elsewhere goes on to somebody else.
-    if (stop_searching() && !process_->header().ready.empty(std::memory_order_seq_cst, process_->mask_words()))
+    if (stop_searching() &&
+        !process_->header().ready.empty(std::memory_order_seq_cst, process_->mask_words()))
         wake_a_searcher();
     ++thread_state.depth;
     {
@@ -135,12 +143,13 @@ bool Scheduler::run_from_inbox() {
         advance(inbox, front->position, 1);
         if (!task)
             continue;
-        const auto target = control::Target::get(
-            process_->tasks().record(*task).control.load(std::memory_order_relaxed)); // relaxed: fixed since it was queued
+        const auto target = control::Target::get(process_->tasks().record(*task).control.load(
+            std::memory_order_relaxed)); // relaxed: fixed since it was queued
         if (target == static_cast<std::uint64_t>(process_->id()))
             start(*task);
         else // it was meant for the one that died in this slot before us
-            fail_task(*process_, *task, missing_worker(process_->processes(), static_cast<WorkerId>(target)));
+            fail_task(*process_, *task,
+                      missing_worker(process_->processes(), static_cast<WorkerId>(target)));
         return true;
     }
     return false;
@@ -166,7 +175,8 @@ bool Scheduler::steal() {
         return false;
     if (thread_state.next_theft != 0 && os::ticks() < thread_state.next_theft)
         return false;
-    const unsigned first = next_in(ready, (thread_state.last_victim + 1) % shm::max_processes, words);
+    const unsigned first =
+        next_in(ready, (thread_state.last_victim + 1) % shm::max_processes, words);
     for (unsigned victim = first; victim != none;) {
         thread_state.last_victim = victim;
         if (steal_from(victim))
@@ -182,7 +192,8 @@ bool Scheduler::steal() {
 std::size_t Scheduler::batch_behind(unsigned victim, std::uint64_t position) {
     const auto& ring = process_->processes().area(victim).ready;
     std::size_t seen = 1;
-    // Whoever takes the next batch finds its records already here: a record comes from the producer's cache, 0.1 µs away.
+    // Whoever takes the next batch finds its records already here: a record comes from the
+    // producer's cache, 0.1 µs away.
     for (; seen < farthest_look; ++seen) {
         const auto entry = ring.peek_behind(position, seen);
         if (!entry)
@@ -193,8 +204,9 @@ std::size_t Scheduler::batch_behind(unsigned victim, std::uint64_t position) {
     return std::clamp<std::size_t>(share, 1, largest_batch) - 1;
 }
 
-// Claims the victim's first task and copies a share of what lies behind it into the own ready ring: entries first, head
-// after, so that a thief that dies between leaves them in two places and never in none.
+// Claims the victim's first task and copies a share of what lies behind it into the own ready ring:
+// entries first, head after, so that a thief that dies between leaves them in two places and never
+// in none.
 bool Scheduler::steal_from(unsigned victim) {
     auto& ring = process_->processes().area(victim).ready;
     const auto front = ring.peek();
@@ -211,7 +223,9 @@ bool Scheduler::steal_from(unsigned victim) {
             ++taken;
         }
         thread_state.next_theft =
-            taken < small_batch ? os::ticks() + thief_rest_nanoseconds * os::ticks_per_microsecond() / 1000 : 0;
+            taken < small_batch
+                ? os::ticks() + thief_rest_nanoseconds * os::ticks_per_microsecond() / 1000
+                : 0;
     }
     advance(ring, front->position, taken);
     if (taken > 1)
@@ -233,24 +247,27 @@ void Scheduler::show_ready() {
         mask.set(process_->me().slot, std::memory_order_seq_cst);
 }
 
-// Takes the bits off empty rings, before a sleep: a spinner leaves them, because the producer would have to set them again.
+// Takes the bits off empty rings, before a sleep: a spinner leaves them, because the producer would
+// have to set them again.
 void Scheduler::clear_stale_hints() {
     shm::ProcessMask& mask = process_->header().ready;
     mask.for_each(std::memory_order_seq_cst, [&](unsigned slot) {
         auto& ring = process_->processes().area(slot).ready;
         if (ring.peek())
             return;
-        // seq_cst, edge `ready-hint`: the owner fills a cell, then looks at the bit; we clear the bit, then look at the cell.
+        // seq_cst, edge `ready-hint`: the owner fills a cell, then looks at the bit; we clear the
+        // bit, then look at the cell.
         mask.clear(slot, std::memory_order_seq_cst);
         if (ring.peek())
             mask.set(slot, std::memory_order_seq_cst);
     });
 }
 
-// ---- giving work ---------------------------------------------------------------------------------------------------
+// ---- giving work -------------------------------------------------------------------------------
 
 template <class Ring, class GiveUp>
-void Scheduler::put(Ring& ring, queue::Entry entry, typename Ring::ProducerHint& hint, GiveUp& give_up) {
+void Scheduler::put(Ring& ring, queue::Entry entry, typename Ring::ProducerHint& hint,
+                    GiveUp& give_up) {
     while (ring.put(entry, hint) == queue::PutResult::full && !give_up()) {
         RingRoom<Ring, GiveUp> room(ring, process_->me().slot, give_up);
         wait(room);
@@ -262,13 +279,15 @@ void Scheduler::send_to(const Membership::Member& target, TaskRef task) {
     auto dead = [&] { return !process_->processes().alive(target.owner); };
     put(area.inbox, entry_of(task), inbox_hints_[target.owner.slot], dead);
     area.bell.ring();
-    // A target that died before the entry was there has been swept already: nobody else will end this task.
+    // A target that died before the entry was there has been swept already: nobody else will end
+    // this task.
     if (dead() && process_->tasks().claim_queued(task))
         fail_task(*process_, task, missing_worker(process_->processes(), target.id));
 }
 
 void Scheduler::offer(TaskRef task) {
-    // With no stack left for others' tasks and no room in the ring, the new one is run here and now.
+    // With no stack left for others' tasks and no room in the ring, the new one is run here and
+    // now.
     auto run_it_here = [&] {
         const bool mine = stack_is_deep() && process_->tasks().claim_queued(task);
         if (mine)
@@ -289,13 +308,15 @@ bool Scheduler::stop_searching() {
     return marked;
 }
 
-// Wakes one sleeping worker, unless one is awake and looking already. The next in turn, so that work goes round.
+// Wakes one sleeping worker, unless one is awake and looking already. The next in turn, so that
+// work goes round.
 void Scheduler::wake_a_searcher() {
     shm::Header& header = process_->header();
     const unsigned words = process_->mask_words();
     if (!header.searching.empty(std::memory_order_seq_cst, words))
         return;
-    unsigned slot = next_in(header.parked, (thread_state.last_woken + 1) % shm::max_processes, words);
+    unsigned slot =
+        next_in(header.parked, (thread_state.last_woken + 1) % shm::max_processes, words);
     if (slot == shm::master_slot) // sleeps for its own reasons
         slot = next_in(header.parked, shm::first_worker_slot, words);
     if (slot == none || slot < shm::first_worker_slot)
@@ -309,8 +330,9 @@ void Scheduler::wake_a_searcher() {
         header.searching.clear(slot, std::memory_order_seq_cst);
 }
 
-// Work in rings whose bit was lost, because a thief died or was stopped between clearing it and looking again. Looked for by
-// idle workers when a sleep has timed out: O(processes), at most once a second.
+// Work in rings whose bit was lost, because a thief died or was stopped between clearing it and
+// looking again. Looked for by idle workers when a sleep has timed out: O(processes), at most once
+// a second.
 void Scheduler::find_lost_work() {
     shm::ProcessMask& mask = process_->header().ready;
     for (const auto& member : process_->members())
@@ -319,7 +341,7 @@ void Scheduler::find_lost_work() {
             mask.set(member.owner.slot, std::memory_order_seq_cst);
 }
 
-// ---- waiting -------------------------------------------------------------------------------------------------------
+// ---- waiting -----------------------------------------------------------------------------------
 
 bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
     const base::ScopeGuard no_longer([this] { stop_searching(); });
@@ -385,14 +407,16 @@ Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::u
     return Spin::in_vain;
 }
 
-// One worker at a time, the last to run out of work: a later one takes the seat and the earlier one goes to sleep.
+// One worker at a time, the last to run out of work: a later one takes the seat and the earlier one
+// goes to sleep.
 Scheduler::Spin Scheduler::spin_long(WaitFor& what, std::uint64_t start) {
     shm::Word64& seat = process_->header().long_spinner;
     const std::uint64_t mine = process_->me().slot + 1u;
     seat.store(mine, std::memory_order_relaxed); // relaxed: a hint about who may waste time
     const std::uint64_t slice = 20 * os::ticks_per_microsecond();
     const std::uint64_t end = start + long_spin_microseconds * os::ticks_per_microsecond();
-    while (os::ticks() < end && seat.load(std::memory_order_relaxed) == mine && !process_->whereabouts().crowded()) {
+    while (os::ticks() < end && seat.load(std::memory_order_relaxed) == mine &&
+           !process_->whereabouts().crowded()) {
         const Spin outcome = spin_until(what, os::ticks(), slice);
         if (outcome != Spin::in_vain)
             return outcome;

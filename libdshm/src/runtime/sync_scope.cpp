@@ -8,8 +8,8 @@ namespace dshm::runtime {
 
 namespace {
 
-// Tasks under way before the oldest are looked at: their records are then cold in the workers' caches, and looking does not
-// take lines away from tasks that run.
+// Tasks under way before the oldest are looked at: their records are then cold in the workers'
+// caches, and looking does not take lines away from tasks that run.
 constexpr std::size_t under_way = 1024;
 constexpr std::size_t at_once = 256;
 
@@ -53,7 +53,8 @@ void SyncScope::let_go_of_ended() {
 }
 
 std::vector<std::exception_ptr> SyncScope::wait_all() {
-    failed_.insert(failed_.end(), tasks_.begin() + static_cast<std::ptrdiff_t>(first_), tasks_.end());
+    failed_.insert(failed_.end(), tasks_.begin() + static_cast<std::ptrdiff_t>(first_),
+                   tasks_.end());
     tasks_.clear();
     first_ = 0;
     std::vector<std::exception_ptr> failures;

@@ -12,7 +12,8 @@ namespace {
 
 // Records that the table grows by: those of one chunk of the file.
 constexpr std::uint32_t records_per_chunk = shm::chunk_size / shm::task_record_size;
-// Records looked at before the table grows instead: a full chunk, so that a scan costs less than a page.
+// Records looked at before the table grows instead: a full chunk, so that a scan costs less than a
+// page.
 constexpr std::uint32_t scan_limit = records_per_chunk;
 
 } // namespace
@@ -38,7 +39,8 @@ std::optional<TaskRef> TaskTable::reserve() {
     return reserve_by_scan();
 }
 
-// A short look at what others have freed, then growth, then the whole table: only a full table pays for that.
+// A short look at what others have freed, then growth, then the whole table: only a full table pays
+// for that.
 std::optional<TaskRef> TaskTable::reserve_by_scan() {
     for (std::uint32_t limit : {scan_limit, std::uint32_t{shm::max_tasks}}) {
         const std::uint32_t end = top();
@@ -57,7 +59,8 @@ std::optional<TaskRef> TaskTable::reserve_by_scan() {
     return std::nullopt;
 }
 
-// Moves the top over one more chunk of records and remembers them as hints, lowest on top. False when there is none.
+// Moves the top over one more chunk of records and remembers them as hints, lowest on top. False
+// when there is none.
 bool TaskTable::extend() {
     shm::Word64& top_word = segment_->header().task_top;
     std::uint64_t first = top_word.load(std::memory_order_acquire);
@@ -66,8 +69,8 @@ bool TaskTable::extend() {
             return false;
         backing_.ensure(segment_->geometry().tasks + first * shm::task_record_size,
                         records_per_chunk * shm::task_record_size);
-    } while (!top_word.compare_exchange(first, first + records_per_chunk,
-                                        std::memory_order_acq_rel, std::memory_order_acquire));
+    } while (!top_word.compare_exchange(first, first + records_per_chunk, std::memory_order_acq_rel,
+                                        std::memory_order_acquire));
     for (std::uint32_t i = records_per_chunk; i-- > 0;)
         hints_.push_back(static_cast<std::uint32_t>(first) + i);
     return true;
@@ -96,8 +99,9 @@ bool TaskTable::claim_queued(TaskRef task) const {
 
 std::uint64_t TaskTable::finish(TaskRef task, TaskPhase phase) const {
     TaskRecord& record = records_[task.index];
-    // seq_cst, edges `task-done` (release: the result is written), `task-held` and `park`: either the waiter's second look comes later and
-    // sees the phase, or its origin_waits bit came earlier and is seen below.
+    // seq_cst, edges `task-done` (release: the result is written), `task-held` and `park`: either
+    // the waiter's second look comes later and sees the phase, or its origin_waits bit came earlier
+    // and is seen below.
     record.state.exchange(TaskState{phase, me_, 0, task.generation}.bits(),
                           std::memory_order_seq_cst);
     return record.control.load(std::memory_order_seq_cst);
@@ -133,7 +137,8 @@ void TaskTable::release(TaskRef task) {
         const std::lock_guard guard(lock_);
         hints_.push_back(task.index);
     }
-    if (!waiting_for_room().empty(std::memory_order_relaxed)) [[unlikely]] // relaxed: who sleeps looks again within a second
+    if (!waiting_for_room().empty(std::memory_order_relaxed))
+        [[unlikely]] // relaxed: who sleeps looks again within a second
         waiting_for_room().for_each(std::memory_order_relaxed, [this](unsigned slot) {
             ProcessTable(*segment_).area(slot).bell.ring();
         });

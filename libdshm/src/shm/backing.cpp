@@ -25,8 +25,8 @@ namespace {
 
 } // namespace
 
-// The whole run in one system call could be undone by every signal that arrives (EINTR), and would keep others waiting
-// for theirs.
+// The whole run in one system call could be undone by every signal that arrives (EINTR), and would
+// keep others waiting for theirs.
 Offset Backing::back_run(Offset first_chunk, Offset end, std::size_t asked) {
     Offset last = first_chunk + 1;
     while (last * chunk_size < end && last - first_chunk < chunks_per_call && !backed(last))
@@ -41,7 +41,8 @@ Offset Backing::back_run(Offset first_chunk, Offset end, std::size_t asked) {
     return last;
 }
 
-// Before a request of several calls: one that cannot succeed should not fill the file system up for everybody first.
+// Before a request of several calls: one that cannot succeed should not fill the file system up for
+// everybody first.
 void Backing::check_space(Offset first_chunk, Offset end, std::size_t asked) const {
     std::size_t missing = 0;
     for (Offset chunk = first_chunk; chunk * chunk_size < end; ++chunk)

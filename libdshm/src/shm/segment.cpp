@@ -28,7 +28,9 @@ constexpr std::size_t least_directory_space = base::mebibytes(16);
 
 std::string user_prefix() { return "dshm." + std::to_string(getuid()) + "."; }
 
-std::string path_of(const std::string& link_name) { return std::string(directory) + "/" + link_name; }
+std::string path_of(const std::string& link_name) {
+    return std::string(directory) + "/" + link_name;
+}
 
 [[noreturn]] void throw_errno(const std::string& text) {
     throw std::system_error(errno, std::generic_category(), text);
@@ -98,7 +100,8 @@ void initialise(const Segment& segment, const SegmentOptions& options) {
 
 void link_under_name(int file, const std::string& link_name) {
     const std::string self = "/proc/self/fd/" + std::to_string(file);
-    if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path_of(link_name).c_str(), AT_SYMLINK_FOLLOW) == 0)
+    if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path_of(link_name).c_str(), AT_SYMLINK_FOLLOW) ==
+        0)
         return;
     if (errno == EEXIST)
         throw std::runtime_error("a session named '" + link_name +
@@ -107,7 +110,8 @@ void link_under_name(int file, const std::string& link_name) {
 }
 
 bool same_file(int file, const std::string& path) {
-    struct stat ours {}, theirs {};
+    struct stat ours {
+    }, theirs{};
     return fstat(file, &ours) == 0 && lstat(path.c_str(), &theirs) == 0 &&
            ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
@@ -183,7 +187,8 @@ std::vector<std::string> remove_stale_segments() {
         const std::string name = entry->d_name;
         if (name.compare(0, prefix.size(), prefix) != 0)
             continue;
-        const os::Fd file(open(path_of(name).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+        const os::Fd file(
+            open(path_of(name).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
         if (file && is_stale(file.get()) && same_file(file.get(), path_of(name)) &&
             ::unlink(path_of(name).c_str()) == 0)
             removed.push_back(name);

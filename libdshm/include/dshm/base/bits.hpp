@@ -7,9 +7,9 @@
 
 namespace dshm::base {
 
-// Distance that keeps two words from disturbing each other: two 64-byte lines, because the adjacent-line prefetcher
-// fetches pairs. A constant of our own, since std::hardware_destructive_interference_size differs between compilers
-// that may share one segment.
+// Distance that keeps two words from disturbing each other: two 64-byte lines, because the
+// adjacent-line prefetcher fetches pairs. A constant of our own, since
+// std::hardware_destructive_interference_size differs between compilers that may share one segment.
 inline constexpr std::size_t cache_line = 128;
 inline constexpr std::size_t page_size = 4096;
 
@@ -29,7 +29,8 @@ constexpr std::size_t ceil_div(std::size_t value, std::size_t divisor) {
 template <unsigned Low, unsigned Width>
 struct Field {
     static_assert(Width > 0 && Low + Width <= 64);
-    static constexpr std::uint64_t limit = Width == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << Width) - 1;
+    static constexpr std::uint64_t limit =
+        Width == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << Width) - 1;
     static constexpr std::uint64_t mask = limit << Low;
 
     static constexpr std::uint64_t get(std::uint64_t word) { return (word >> Low) & limit; }

@@ -1,7 +1,8 @@
 // DSHM_CHECK: an assertion against our own bugs, on in every build.
 //
-// Never used on what a caller passed (that is an exception at the boundary), nor on what another process wrote (that is
-// a checked error). It aborts, because a broken invariant in shared memory must not spread.
+// Never used on what a caller passed (that is an exception at the boundary), nor on what another
+// process wrote (that is a checked error). It aborts, because a broken invariant in shared memory
+// must not spread.
 #pragma once
 
 #include <cstdio>
@@ -16,5 +17,5 @@ namespace dshm::base {
 
 } // namespace dshm::base
 
-#define DSHM_CHECK(condition, text)                                                                                    \
+#define DSHM_CHECK(condition, text)                                                                \
     (static_cast<bool>(condition) ? void() : ::dshm::base::check_failed(text, __FILE__, __LINE__))

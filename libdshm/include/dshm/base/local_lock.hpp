@@ -11,8 +11,9 @@
 
 namespace dshm::base {
 
-// A spin lock for sections of a few dozen instructions that call nothing of the user's. While the process has never had a
-// second thread it is not taken at all: nobody else can start one inside the section.
+// A spin lock for sections of a few dozen instructions that call nothing of the user's. While the
+// process has never had a second thread it is not taken at all: nobody else can start one inside
+// the section.
 class LocalLock {
 public:
     void lock() noexcept {
@@ -27,7 +28,8 @@ private:
     std::atomic<bool> taken_{false};
 };
 
-// Adds to a counter of this process and gives the new value: a plain addition while there is one thread.
+// Adds to a counter of this process and gives the new value: a plain addition while there is one
+// thread.
 template <class T>
 T add_local(T& counter, T amount) noexcept {
     if (__libc_single_threaded)

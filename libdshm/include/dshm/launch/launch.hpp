@@ -1,7 +1,8 @@
 // Layer launch: the launcher process, its workers, and the master's link to it.
 //
-// Knows all layers above. The launcher is forked by Session before main goes on; it has one thread, forks workers from the state that
-// the program had then, relays their output, and is the only one that recovers after a death.
+// Knows all layers above. The launcher is forked by Session before main goes on; it has one thread,
+// forks workers from the state that the program had then, relays their output, and is the only one
+// that recovers after a death.
 #pragma once
 
 #include "dshm/launch/launcher.hpp"

@@ -1,6 +1,7 @@
 // The master's end of the line to the launcher.
 //
-// Forks the launcher, asks it for workers, and ends it. One object in each session, in process 1. Calls are serialised.
+// Forks the launcher, asks it for workers, and ends it. One object in each session, in process 1.
+// Calls are serialised.
 #pragma once
 
 #include <sys/types.h>

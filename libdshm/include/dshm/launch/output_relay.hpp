@@ -2,9 +2,10 @@
 //
 //       From worker 3:<tab>the line
 //
-// Standard output and standard error are kept apart. Lines are never split or mixed; one without an end is shown when its task
-// has ended, with an end of its own. What cannot be written yet, because the reader of our output is slow, is kept: the
-// launcher never blocks on it. Output to a closed pipe is dropped, and the caller is told once.
+// Standard output and standard error are kept apart. Lines are never split or mixed; one without an
+// end is shown when its task has ended, with an end of its own. What cannot be written yet, because
+// the reader of our output is slow, is kept: the launcher never blocks on it. Output to a closed
+// pipe is dropped, and the caller is told once.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +30,8 @@ public:
     int file() const { return file_; }
     bool pending() const { return !pending_.empty(); }
     bool closed() const { return closed_; }
-    // Total bytes added and written: output added up to a mark is shown once written() has reached it.
+    // Total bytes added and written: output added up to a mark is shown once written() has reached
+    // it.
     std::size_t added() const { return added_; }
     std::size_t written() const { return added_ - pending_.size(); }
 
@@ -48,7 +50,8 @@ public:
     LineRelay(os::Fd pipe, OutputSink& sink, std::string prefix)
         : pipe_(std::move(pipe)), sink_(&sink), prefix_(std::move(prefix)) {}
 
-    // Reads what is there and shows whole lines. Closes the pipe once nobody can write to it any more.
+    // Reads what is there and shows whole lines. Closes the pipe once nobody can write to it any
+    // more.
     void read_available();
     // Shows a line that has no end yet.
     void end_line();

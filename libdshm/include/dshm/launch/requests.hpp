@@ -1,7 +1,7 @@
 // What the master asks of the launcher, and what it answers: framed messages over a socket pair.
 //
-// A frame is a size of 8 bytes and that many bytes of payload, written by the codec. The two are one program, forked
-// from each other, so there is no version to check.
+// A frame is a size of 8 bytes and that many bytes of payload, written by the codec. The two are
+// one program, forked from each other, so there is no version to check.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct WorkerSettings {
     std::string directory;
     std::vector<std::vector<int>> processors; // of each worker in turn; none: as inherited
     bool threaded_blas = false;
-    std::uint64_t memory_limit = 0;      // bytes of address space beyond the segment; 0: none
+    std::uint64_t memory_limit = 0; // bytes of address space beyond the segment; 0: none
     std::uint64_t timeout_milliseconds = 60'000;
 };
 

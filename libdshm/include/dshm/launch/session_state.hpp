@@ -1,4 +1,5 @@
-// What process 1 has of a session beyond its part in the runtime: the segment, the launcher, the defaults for new workers.
+// What process 1 has of a session beyond its part in the runtime: the segment, the launcher, the
+// defaults for new workers.
 #pragma once
 
 #include <optional>

@@ -20,8 +20,8 @@ struct WorkerStart {
     std::size_t number = 0; // among those of its request
 };
 
-// Never returns: runs tasks until it is told to go, and leaves by _exit, so that handlers that the program registered before the
-// fork do not run twice.
+// Never returns: runs tasks until it is told to go, and leaves by _exit, so that handlers that the
+// program registered before the fork do not run twice.
 [[noreturn]] void run_worker(WorkerStart start);
 
 } // namespace dshm::launch

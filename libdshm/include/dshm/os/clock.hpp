@@ -11,7 +11,8 @@ namespace dshm::os {
 
 using Clock = std::chrono::steady_clock;
 
-// Ticks of the processor's constant-rate counter: 10 ns a reading here, against 25 ns for the monotonic clock.
+// Ticks of the processor's constant-rate counter: 10 ns a reading here, against 25 ns for the
+// monotonic clock.
 inline std::uint64_t ticks() noexcept {
 #if defined(__x86_64__)
     return __rdtsc();

@@ -1,7 +1,7 @@
 // Locks on bytes of a file that the kernel drops when their holders die.
 //
-// Two kinds. A process lock belongs to one process. An open-file lock (OFD) belongs to an open file description, which
-// children inherit: it lives until the last of them is gone.
+// Two kinds. A process lock belongs to one process. An open-file lock (OFD) belongs to an open file
+// description, which children inherit: it lives until the last of them is gone.
 #pragma once
 
 namespace dshm::os {

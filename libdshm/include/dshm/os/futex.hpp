@@ -8,7 +8,8 @@ namespace dshm::os {
 
 enum class FutexResult { woken, changed, timed_out, interrupted };
 
-// Sleeps while *word == expected, at most `timeout`. May return for no reason (woken): callers look again.
+// Sleeps while *word == expected, at most `timeout`. May return for no reason (woken): callers look
+// again.
 FutexResult futex_wait(std::uint32_t* word, std::uint32_t expected,
                        std::chrono::nanoseconds timeout) noexcept;
 

@@ -27,7 +27,8 @@ private:
     int number_ = -1;
 };
 
-// A shared read-write mapping of a file's first `size` bytes: address space only, no memory is taken until it is touched.
+// A shared read-write mapping of a file's first `size` bytes: address space only, no memory is
+// taken until it is touched.
 class Mapping {
 public:
     Mapping() = default;
@@ -40,7 +41,8 @@ public:
     std::byte* data() const noexcept { return address_; }
     std::size_t size() const noexcept { return size_; }
 
-    // Leaves the mapping out of core dumps: writing a large one delays the visible death of its process.
+    // Leaves the mapping out of core dumps: writing a large one delays the visible death of its
+    // process.
     void keep_out_of_core_dumps() noexcept;
     // Leaves the mapping out of children forked from now on.
     void keep_out_of_children() noexcept;
@@ -50,8 +52,8 @@ private:
     std::size_t size_ = 0;
 };
 
-// Gives file bytes [offset, offset + size) their memory. Idempotent. 0, or the error number: ENOSPC when the file system is
-// full, EFBIG past RLIMIT_FSIZE.
+// Gives file bytes [offset, offset + size) their memory. Idempotent. 0, or the error number: ENOSPC
+// when the file system is full, EFBIG past RLIMIT_FSIZE.
 int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept;
 
 // Bytes that are left in the file system of the file.

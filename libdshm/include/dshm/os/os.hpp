@@ -1,7 +1,8 @@
 // Layer os: futex, mappings, file locks, process identity, clock, processors.
 //
-// The only layer that makes system calls for the runtime. Knows base. Every wrapper reports failure as std::system_error
-// with a sentence, or by a value where failure is an ordinary outcome; none retries for ever.
+// The only layer that makes system calls for the runtime. Knows base. Every wrapper reports failure
+// as std::system_error with a sentence, or by a value where failure is an ordinary outcome; none
+// retries for ever.
 #pragma once
 
 #include "dshm/os/clock.hpp"

@@ -15,16 +15,18 @@ Fd open_pidfd(pid_t process);
 // True once the process behind the descriptor has ended.
 bool has_ended(const Fd& pidfd) noexcept;
 
-// Asks the kernel to kill this process when the *thread* that forked it ends, and checks that this has not happened yet:
-// false means that the parent is already another one.
+// Asks the kernel to kill this process when the *thread* that forked it ends, and checks that this
+// has not happened yet: false means that the parent is already another one.
 bool die_with_parent(pid_t expected_parent) noexcept;
 
 // Shown by ps and top: sets both the thread's name and, where it fits, the command line.
 void set_process_title(const std::string& title) noexcept;
-// Remembers where the command line lies. Call once with main's argv, before the first set_process_title.
+// Remembers where the command line lies. Call once with main's argv, before the first
+// set_process_title.
 void remember_command_line(int argc, char** argv) noexcept;
 
-// Opens /dev/null on those of the descriptors 0 to 2 that are closed: files opened later must not land there.
+// Opens /dev/null on those of the descriptors 0 to 2 that are closed: files opened later must not
+// land there.
 void open_standard_streams() noexcept;
 
 // Every signal back to its default, none blocked.

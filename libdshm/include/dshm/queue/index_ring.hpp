@@ -1,27 +1,32 @@
 // A bounded ring of task indices: many producers, many consumers, no intermediate state.
 //
-// Cells are 64-bit words, written by one compare-and-swap that carries the lap, so a cell is either of this lap or of an
-// earlier one and nothing in between. Positions count up for ever; position p lies in cell p % Cells in lap p / Cells + 1.
+// Cells are 64-bit words, written by one compare-and-swap that carries the lap, so a cell is either
+// of this lap or of an earlier one and nothing in between. Positions count up for ever; position p
+// lies in cell p % Cells in lap p / Cells + 1.
 //
 //   cell   63      40 39        16 15     0
 //          |  lap    | generation | index  |
 //
-// Put: at p = tail, with p - head < Cells, swap the cell from its earlier lap to {lap(p), entry}. Take: read the entry at
-// head; *settle it* (claim the task, find it stale, or copy the entry into another ring); then move head on by
-// compare-and-swap. The order of the last two is the whole crash safety: a taker that dies between leaves an entry that the
-// next one finds stale; the other order would lose the task.
+// Put: at p = tail, with p - head < Cells, swap the cell from its earlier lap to {lap(p), entry}.
+// Take: read the entry at head; *settle it* (claim the task, find it stale, or copy the entry into
+// another ring); then move head on by compare-and-swap. The order of the last two is the whole
+// crash safety: a taker that dies between leaves an entry that the next one finds stale; the other
+// order would lose the task.
 //
-// Invariant  I: head ≤ p for every p whose cell is not yet of lap(p); nothing before head is still needed.
-//   put    keeps it: it fills a cell at or behind head, and overwrites only positions p - Cells < head.
-//   settle changes nothing here.
-//   advance keeps it: it passes only cells that were read in their lap, and settled.
+// Invariant I: head ≤ p for every p whose cell is not yet of lap(p), and nothing before head is
+// still needed.
+//     put      keeps it: it fills a cell at or behind head, and overwrites only what lies before
+//              head.
+//     settling changes neither.
+//     advance  keeps it: it passes only cells that were read in their lap, and settled.
 //
-// `tail` is a hint in the full sense: it is stored now and then, not swapped, may jump back when a slow producer stores late,
-// and costs the next producer a walk over filled cells. A producer remembers privately where it left off, and how far head had come:
-// an old head only makes the ring look fuller than it is. Whoever dies at any step of put has either filled the cell or not.
+// `tail` is a hint in the full sense: it is stored now and then, not swapped, may jump back when a
+// slow producer stores late, and costs the next producer a walk over filled cells. A producer
+// remembers privately where it left off, and how far head had come: an old head only makes the ring
+// look fuller than it is. Whoever dies at any step of put has either filled the cell or not.
 //
-// Differs from the per-cell emptying of the design paper: one swap less for each entry, and a batch is taken by a single swap of
-// head (docs/adr/0002).
+// Differs from the per-cell emptying of the design paper: one swap less for each entry, and a batch
+// is taken by a single swap of head (docs/adr/0002).
 #pragma once
 
 #include <algorithm>
@@ -61,8 +66,9 @@ public:
 
     static constexpr std::size_t capacity() { return Cells; }
 
-    // Where a producer left off: with it a put touches one shared line, that of the cell. Private to a process; threads may race
-    // on it, since any value is right, and a bad one only costs a walk.
+    // Where a producer left off: with it a put touches one shared line, that of the cell. Private
+    // to a process; threads may race on it, since any value is right, and a bad one only costs a
+    // walk.
     struct ProducerHint {
         std::atomic<std::uint64_t> position{0};
         std::atomic<std::uint64_t> head{0};
@@ -74,7 +80,8 @@ public:
         std::uint64_t head = hint.head.load(std::memory_order_relaxed);
         for (unsigned steps = 1;; ++steps) {
             if (position - head >= Cells) {
-                // acquire, edge `ring-room`: pairs with advance; the entry that we overwrite has been settled.
+                // acquire, edge `ring-room`: pairs with advance; the entry that we overwrite has
+                // been settled.
                 head = head_.load(std::memory_order_acquire);
                 hint.head.store(head, std::memory_order_relaxed);
                 position = std::max(position, head);
@@ -99,7 +106,8 @@ public:
     PutResult put(Entry entry) {
         ProducerHint hint;
         hint.head.store(head_.load(std::memory_order_acquire), std::memory_order_relaxed);
-        hint.position.store(std::max(tail_.load(std::memory_order_relaxed), hint.head.load(std::memory_order_relaxed)),
+        hint.position.store(std::max(tail_.load(std::memory_order_relaxed),
+                                     hint.head.load(std::memory_order_relaxed)),
                             std::memory_order_relaxed);
         return put(entry, hint);
     }
@@ -108,8 +116,9 @@ public:
     std::optional<Front> peek() const {
         for (;;) {
             const std::uint64_t position = head_.load(std::memory_order_acquire);
-            // seq_cst, edge `ring-entry`: pairs with try_fill, and takes part in the order of `park` (doorbell.hpp), so that a
-            // parking process and a producer cannot both miss each other.
+            // seq_cst, edge `ring-entry`: pairs with try_fill, and takes part in the order of
+            // `park` (doorbell.hpp), so that a parking process and a producer cannot both miss each
+            // other.
             const std::uint64_t cell = cell_at(position).load(std::memory_order_seq_cst);
             if (Lap::get(cell) == lap_of(position))
                 return Front{position, unpack(cell)};
@@ -127,8 +136,8 @@ public:
         return unpack(cell);
     }
 
-    // Moves head from `position` over `count` settled entries. False when another consumer was faster; what was settled stays
-    // settled.
+    // Moves head from `position` over `count` settled entries. False when another consumer was
+    // faster; what was settled stays settled.
     bool advance(std::uint64_t position, std::size_t count = 1) {
         std::uint64_t expected = position;
         // release, edge `ring-room`: settling happens before the cell is overwritten.
@@ -140,7 +149,8 @@ public:
         return ((position ^ (position + count)) & (Cells / 2)) != 0;
     }
 
-    // Exact at the moment of asking: there are no holes, so the ring is full when the last cell before head's own is filled.
+    // Exact at the moment of asking: there are no holes, so the ring is full when the last cell
+    // before head's own is filled.
     bool full() const {
         const std::uint64_t last = head_.load(std::memory_order_seq_cst) + Cells - 1;
         return Lap::get(cell_at(last).load(std::memory_order_seq_cst)) == lap_of(last);
@@ -157,7 +167,8 @@ public:
     shm::ProcessMask& waiting_for_room() { return waiting_; }
 
 private:
-    // The shared tail is moved on once for so many entries: nobody else reads it but to estimate and to catch up.
+    // The shared tail is moved on once for so many entries: nobody else reads it but to estimate
+    // and to catch up.
     static constexpr std::uint64_t tail_grain = 16;
     // A producer that has walked over so many filled cells looks where the tail is.
     static constexpr unsigned longest_walk = 2 * tail_grain;
@@ -172,13 +183,15 @@ private:
     static constexpr std::uint64_t pack(std::uint64_t lap, Entry entry) {
         return Lap::put(lap) | Generation::put(entry.generation) | Index::put(entry.index);
     }
-    // A cell may be filled at `position` when it is of the lap before; anything else means that tail lags.
+    // A cell may be filled at `position` when it is of the lap before; anything else means that
+    // tail lags.
     bool try_fill(std::uint64_t position, Entry entry) {
         Atomic<std::uint64_t>& cell = cells_[position % Cells];
         std::uint64_t seen = cell.load(std::memory_order_acquire);
         if (Lap::get(seen) != ((lap_of(position) - 1) & Lap::limit))
             return false;
-        // seq_cst, edge `ring-entry`: publishes the entry, and is ordered before the producer's look at doorbells.
+        // seq_cst, edge `ring-entry`: publishes the entry, and is ordered before the producer's
+        // look at doorbells.
         return cell.compare_exchange(seen, pack(lap_of(position), entry), std::memory_order_seq_cst,
                                      std::memory_order_relaxed);
     }

@@ -1,7 +1,8 @@
 // From a callable and arguments to a task that is ready to be sent.
 //
-// Two passes over the values: one counts, one writes straight into the record or a heap block. Nothing is sent until all is
-// written, so a copy constructor or serialise function that throws leaves nothing behind.
+// Two passes over the values: one counts, one writes straight into the record or a heap block.
+// Nothing is sent until all is written, so a copy constructor or serialise function that throws
+// leaves nothing behind.
 #pragma once
 
 #include <atomic>
@@ -24,8 +25,8 @@ public:
 
     // Room for the payload of a call to `function`.
     std::byte* begin(std::uint64_t function, const ship::Footprint& need);
-    // Publishes the task and puts it where it will be found. Throws ProcessExitedException, with nothing sent, if the target has
-    // ended.
+    // Publishes the task and puts it where it will be found. Throws ProcessExitedException, with
+    // nothing sent, if the target has ended.
     TaskRef send(std::size_t written, const ship::HandleList& handles);
 
 private:
@@ -50,14 +51,15 @@ std::uint64_t function_for_call() {
 
 // Sends f(args...) as a task; `held` says whether the caller will keep a future of it.
 template <class F, class... Args>
-TaskRef send_call(Process& process, const std::optional<Membership::Member>& target, bool held, const F& function,
-                  const Args&... args) {
+TaskRef send_call(Process& process, const std::optional<Membership::Member>& target, bool held,
+                  const F& function, const Args&... args) {
     ship::Sizer sizer;
     ship::write_closure(sizer, function);
     ship::encode(sizer, args...);
     OutgoingTask task(process, target, held);
     const ship::Footprint need = sizer.footprint();
-    ship::Writer writer(task.begin(function_for_call<F, ship::WireType<Args>...>(), need), need.size);
+    ship::Writer writer(task.begin(function_for_call<F, ship::WireType<Args>...>(), need),
+                        need.size);
     ship::HandleList handles;
     writer.list_handles(&handles);
     ship::write_closure(writer, function);
@@ -68,8 +70,8 @@ TaskRef send_call(Process& process, const std::optional<Membership::Member>& tar
 // A record that no task will end, but a put; the caller holds its first handle.
 TaskRef send_open(Process& process);
 
-// The member with this id. Throws ProcessExitedException for one that has ended, std::invalid_argument for one that has never
-// been.
+// The member with this id. Throws ProcessExitedException for one that has ended,
+// std::invalid_argument for one that has never been.
 Membership::Member member_of(Process& process, int worker);
 
 } // namespace dshm::runtime

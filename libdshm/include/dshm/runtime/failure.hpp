@@ -10,9 +10,11 @@
 namespace dshm::runtime {
 
 // Writes an exception as the task's result. Never fails: what does not fit is shortened.
-void write_failure(TaskTable& tasks, TaskRef task, std::exception_ptr error, WorkerId worker) noexcept;
+void write_failure(TaskTable& tasks, TaskRef task, std::exception_ptr error,
+                   WorkerId worker) noexcept;
 
-// Writes that the process which should have run the task has ended. Allocates nothing: the launcher calls it.
+// Writes that the process which should have run the task has ended. Allocates nothing: the launcher
+// calls it.
 void write_exit(TaskTable& tasks, TaskRef task, const ExitNote& note) noexcept;
 
 // The exception that a failed result stands for.
@@ -21,7 +23,8 @@ std::exception_ptr failure_of(const ResultView& result);
 // "killed by SIGKILL", "exit code 3", "was removed by rmprocs".
 std::string exit_reason(const Obituary& obituary);
 
-// The exception for a worker that is not there any more; std::invalid_argument for one that never was.
+// The exception for a worker that is not there any more; std::invalid_argument for one that never
+// was.
 std::exception_ptr missing_worker(const ProcessTable& processes, WorkerId id);
 
 } // namespace dshm::runtime

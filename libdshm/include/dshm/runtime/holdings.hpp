@@ -1,14 +1,17 @@
-// What this process holds: handles of tasks, results that had to leave the table, and objects pinned for others.
+// What this process holds: handles of tasks, results that had to leave the table, and objects
+// pinned for others.
 //
-// *Handles* are counted here, privately; the segment knows only one bit, `held`, of the origin. The last handle gives the
-// record back if the task has ended, and clears the bit otherwise, so that whoever ends the task gives it back.
+// *Handles* are counted here, privately; the segment knows only one bit, `held`, of the origin. The
+// last handle gives the record back if the task has ended, and clears the bit otherwise, so that
+// whoever ends the task gives it back.
 //
-// *Moved results*: when the table runs full, results that are held but not looked at leave it for ordinary memory. So a program
-// may hold any number of finished futures.
+// *Moved results*: when the table runs full, results that are held but not looked at leave it for
+// ordinary memory. So a program may hold any number of finished futures.
 //
-// *Pins*: a handle inside a payload that is under way belongs to no process. The process that wrote the payload holds the object
-// until the task has ended (arguments) or its record is free (results), noticed lazily: at the next pin, wait or drop. If that
-// process dies, the launcher takes the pins over before it clears the dead one's bits (recovery.hpp).
+// *Pins*: a handle inside a payload that is under way belongs to no process. The process that wrote
+// the payload holds the object until the task has ended (arguments) or its record is free
+// (results), noticed lazily: at the next pin, wait or drop. If that process dies, the launcher
+// takes the pins over before it clears the dead one's bits (recovery.hpp).
 #pragma once
 
 #include <cstddef>
@@ -38,7 +41,8 @@ class Holdings {
 public:
     Holdings(TaskTable& tasks, shm::ObjectTable& objects);
 
-    // The first handle of a task that this process has reserved; its control word already says `held`.
+    // The first handle of a task that this process has reserved; its control word already says
+    // `held`.
     void adopt(TaskRef task) {
         const std::lock_guard guard(lock_);
         holds_[task.index] = {task.generation, 1};
@@ -50,8 +54,8 @@ public:
         else
             ++moved_.at(key(task)).count;
     }
-    // Gives a handle back. A failure that nobody has looked at is printed with the last one. Touches no shared memory unless it
-    // is the last.
+    // Gives a handle back. A failure that nobody has looked at is printed with the last one.
+    // Touches no shared memory unless it is the last.
     void drop(TaskRef task) {
         Hold last;
         {
@@ -68,8 +72,8 @@ public:
     // Somebody has looked at how the task ended, or will not.
     void observe(TaskRef task);
 
-    // Calls f(ResultView) for a task that has ended and is held here, and marks it as looked at. With several threads f reads a
-    // copy, because another thread may make room meanwhile.
+    // Calls f(ResultView) for a task that has ended and is held here, and marks it as looked at.
+    // With several threads f reads a copy, because another thread may make room meanwhile.
     template <class F>
     decltype(auto) read(TaskRef task, F&& f) {
         observe(task);
@@ -112,7 +116,8 @@ private:
         PinUntil until;
         std::vector<ship::HandleRef> handles;
     };
-    // This process's handles of one record: of which generation, how many, and whether somebody has looked at the result.
+    // This process's handles of one record: of which generation, how many, and whether somebody has
+    // looked at the result.
     struct Hold {
         std::uint32_t generation = 0;
         std::uint32_t count : 31 = 0;
@@ -143,7 +148,7 @@ private:
     TaskTable* tasks_;
     shm::ObjectTable* objects_;
     std::unique_ptr<Hold[], Freed> holds_; // by record; pages are touched as records are used
-    base::LocalLock lock_; // guards holds_ and moved_
+    base::LocalLock lock_;                 // guards holds_ and moved_
     std::unordered_map<std::uint64_t, Moved> moved_;
     std::mutex pins_lock_;
     std::vector<Pin> pins_;

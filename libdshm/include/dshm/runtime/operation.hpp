@@ -1,8 +1,9 @@
 // What a task does, as its record names it, and the execution of one.
 //
-// An Operation is one static object for each combination of callable and argument types; its address, sent as {module,
-// offset}, is the task's function. It reads closure and arguments from the payload, calls, and writes the result in their
-// place: nothing of the caller's process is needed.
+// An Operation is one static object for each combination of callable and argument types; its
+// address, sent as {module, offset}, is the task's function. It reads closure and arguments from
+// the payload, calls, and writes the result in their place: nothing of the caller's process is
+// needed.
 #pragma once
 
 #include <exception>
@@ -26,13 +27,15 @@ class Execution {
 public:
     Execution(Process& process, TaskRef task);
 
-    // The bytes that the caller wrote: closure, then arguments. They stay where they are until the result is written.
+    // The bytes that the caller wrote: closure, then arguments. They stay where they are until the
+    // result is written.
     ship::Reader arguments() const {
         const std::span<const std::byte> bytes = payload_bytes(*tasks_, tasks_->record(task_));
         return {bytes.data(), bytes.size()};
     }
 
-    // Writes the result in place of the arguments. Throws what encoding throws, and SharedMemoryExhausted.
+    // Writes the result in place of the arguments. Throws what encoding throws, and
+    // SharedMemoryExhausted.
     template <class R>
     void give(const R& value) {
         const ship::Footprint need = ship::footprint(value);
@@ -74,7 +77,8 @@ namespace detail {
 
 template <class F>
 constexpr std::string_view type_name() {
-    const std::string_view text = __PRETTY_FUNCTION__; // "... [with F = NAME; ...]" or "... [F = NAME]"
+    const std::string_view text =
+        __PRETTY_FUNCTION__; // "... [with F = NAME; ...]" or "... [F = NAME]"
     const std::size_t start = text.find("F = ") + 4;
     return text.substr(start, text.find_first_of(";]", start) - start);
 }
@@ -99,12 +103,12 @@ inline constexpr Operation operation_of{&detail::run_operation<F, Args...>, deta
 // The operation behind a task's function, for its name. Null when this process does not know it.
 const Operation* find_operation(std::uint64_t function) noexcept;
 
-// Runs a claimed task to its end: shows its output, publishes its result, wakes who waits, frees what nobody holds.
-// Never throws: what the task throws becomes its result.
+// Runs a claimed task to its end: shows its output, publishes its result, wakes who waits, frees
+// what nobody holds. Never throws: what the task throws becomes its result.
 void run_task(Process& process, TaskRef task) noexcept;
 
-// Ends a task that was claimed from `open` with the result that `write` gives. If `write` throws, the task is open again and the
-// exception goes on.
+// Ends a task that was claimed from `open` with the result that `write` gives. If `write` throws,
+// the task is open again and the exception goes on.
 void complete_task(Process& process, TaskRef task, const std::function<void(Execution&)>& write);
 
 // Ends a claimed task with an exception instead of running it.

@@ -1,7 +1,8 @@
 // Room for a task's payload: in its record if it fits, in a heap block if not.
 //
-// The block carries a tag that names the task before anything is written, so a process that dies while writing leaves a block that
-// recovery frees with the record. Handles found while writing are listed at the end of the payload, 16 bytes each.
+// The block carries a tag that names the task before anything is written, so a process that dies
+// while writing leaves a block that recovery frees with the record. Handles found while writing are
+// listed at the end of the payload, 16 bytes each.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,8 @@ public:
     }
 
     std::byte* data() const { return tasks_->payload(tasks_->record(task_)); }
-    // Records the size and appends the handles; moves the payload into a larger block when they do not fit behind it.
+    // Records the size and appends the handles; moves the payload into a larger block when they do
+    // not fit behind it.
     void close(std::size_t written, const ship::HandleList& handles) {
         tasks_->record(task_).size = written & largest_payload;
         if (!handles.empty()) [[unlikely]]
@@ -49,7 +51,8 @@ private:
 std::span<const std::byte> payload_bytes(const TaskTable& tasks, const TaskRecord& record);
 std::span<const ship::HandleRef> payload_handles(const TaskTable& tasks, const TaskRecord& record);
 
-// Frees the record's block, whichever of the two tags it has. The record keeps an empty inline payload.
+// Frees the record's block, whichever of the two tags it has. The record keeps an empty inline
+// payload.
 void drop_payload(TaskTable& tasks, TaskRef task);
 
 } // namespace dshm::runtime

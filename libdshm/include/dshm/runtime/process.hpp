@@ -24,7 +24,8 @@ namespace dshm::runtime {
 
 class Process {
 public:
-    // `session_alive` is asked before each sleep ends in another one: false means that waits must throw.
+    // `session_alive` is asked before each sleep ends in another one: false means that waits must
+    // throw.
     Process(shm::Segment& segment, shm::Owner me, WorkerId id,
             std::function<bool()> session_alive = nullptr);
     ~Process();
@@ -63,7 +64,8 @@ public:
     // Throws std::runtime_error when the launcher has gone, and with it the session.
     void check_session() const;
 
-    // Called in a worker before a task's result is shown: makes sure that its output is shown first.
+    // Called in a worker before a task's result is shown: makes sure that its output is shown
+    // first.
     std::function<void()> show_output = [] {};
 
 private:

@@ -1,8 +1,9 @@
 // The processes of a session: one area each in the segment.
 //
-// A row's state word names the life in the slot: phase, incarnation and worker id in one. The launcher alone begins and ends
-// lives; a worker moves its own from starting to running and to exiting. Ids are never used again, slots are. What is
-// left of a worker when its slot is taken by another is its obituary.
+// A row's state word names the life in the slot: phase, incarnation and worker id in one. The
+// launcher alone begins and ends lives; a worker moves its own from starting to running and to
+// exiting. Ids are never used again, slots are. What is left of a worker when its slot is taken by
+// another is its obituary.
 #pragma once
 
 #include <array>
@@ -46,7 +47,16 @@ struct Life {
     friend constexpr bool operator==(const Life&, const Life&) = default;
 };
 
-enum class Count : unsigned { spawned, done, failed, bytes_sent, bytes_returned, stolen, parked, number };
+enum class Count : unsigned {
+    spawned,
+    done,
+    failed,
+    bytes_sent,
+    bytes_returned,
+    stolen,
+    parked,
+    number
+};
 
 // One process's area. Lines are written by one process each, as named on the right.
 //
@@ -70,7 +80,8 @@ struct ProcessArea {
     shm::Word64 current_function;
 
     alignas(base::cache_line) shm::Word64 output_shown;
-    shm::Word64 output_busy; // the launcher has, or may have, output of this process that is not shown yet
+    shm::Word64
+        output_busy; // the launcher has, or may have, output of this process that is not shown yet
 
     alignas(base::cache_line) queue::IndexRing<4096> inbox;
     queue::IndexRing<8192> ready;
@@ -128,8 +139,8 @@ public:
     }
 
     Obituary& obituary(WorkerId id) const {
-        return segment_->at<Obituary>(segment_->geometry().obituaries)[static_cast<std::size_t>(id) %
-                                                                       obituary_slots];
+        return segment_->at<Obituary>(
+            segment_->geometry().obituaries)[static_cast<std::size_t>(id) % obituary_slots];
     }
 
     // f(slot, area) for every area that has its pages: no other may be touched.
@@ -137,7 +148,8 @@ public:
     void for_each_backed(F&& f) const {
         const shm::Backing pages = segment_->backing();
         for (unsigned slot = 0; slot < shm::max_processes; ++slot)
-            if (pages.backed((segment_->geometry().processes + slot * shm::process_area_size) / shm::chunk_size))
+            if (pages.backed((segment_->geometry().processes + slot * shm::process_area_size) /
+                             shm::chunk_size))
                 f(slot, area(slot));
     }
     // The slot in which a worker lives, starting and exiting ones included. O(slots).
@@ -154,7 +166,8 @@ private:
     const shm::Segment* segment_;
 };
 
-// Who is there: a private copy of the table's ids, renewed when the epoch has moved. Not thread-safe; its owner locks.
+// Who is there: a private copy of the table's ids, renewed when the epoch has moved. Not
+// thread-safe; its owner locks.
 class Membership {
 public:
     struct Member {

@@ -1,18 +1,19 @@
 // What the launcher does after a death, and nobody else.
 //
-// One linear pass over each table. Every step is a compare-and-swap from the state that names the dead process, or an operation
-// that may be repeated, so a pass may be interrupted anywhere and started again, and a pass over a table in which nothing is
-// wrong changes nothing. It waits for nothing that lies in shared memory: what does not fit into a ring is tried again at the
-// next call of retry().
+// One linear pass over each table. Every step is a compare-and-swap from the state that names the
+// dead process, or an operation that may be repeated, so a pass may be interrupted anywhere and
+// started again, and a pass over a table in which nothing is wrong changes nothing. It waits for
+// nothing that lies in shared memory: what does not fit into a ring is tried again at the next call
+// of retry().
 //
-//   filling(w)                    → free, payload dropped
-//   queued for w alone            → failed: w has ended
-//   queued, spawned by w          → its entry is put again; a second entry is harmless
-//   running(w)                    → failed: w has ended while running it
-//   held by w                     → not held; freed if it has ended
-//   open futures of w             → free, if nobody else holds them
-//   blocks handed over to tasks that are gone → free
-//   objects held by w             → the bit is cleared, after the pins of its payloads have been taken over
+//     filling(w)                 → free, payload dropped
+//     queued for w alone         → failed: w has ended
+//     queued, spawned by w       → its entry is put again; a second entry is harmless
+//     running(w)                 → failed: w has ended while running it
+//     held by w                  → not held; freed if it has ended
+//     open futures of w          → free
+//     blocks of tasks gone by    → free
+//     objects held by w          → the bit is cleared, after the pins of its payloads were inherited
 #pragma once
 
 #include <vector>
@@ -32,7 +33,8 @@ class Recovery {
 public:
     explicit Recovery(Process& launcher) : process_(&launcher) {}
 
-    // Idempotent. Afterwards nothing in the segment names the dead process, and everybody has been rung.
+    // Idempotent. Afterwards nothing in the segment names the dead process, and everybody has been
+    // rung.
     void bury(const Death& death);
 
     // Puts what did not fit into a ring, and lets go of pins that are not needed any more.

@@ -1,7 +1,8 @@
 // Layer runtime: processes, tasks, scheduling and recovery.
 //
-// Knows base, os, shm, sync, queue and ship. This is where the words of the segment become a session: rows of processes, records
-// of tasks, and what each process does with them. Recovery, which puts right what a dead process left, is run by the launcher alone.
+// Knows base, os, shm, sync, queue and ship. This is where the words of the segment become a
+// session: rows of processes, records of tasks, and what each process does with them. Recovery,
+// which puts right what a dead process left, is run by the launcher alone.
 #pragma once
 
 #include "dshm/runtime/call.hpp"

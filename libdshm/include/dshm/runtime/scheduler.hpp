@@ -1,16 +1,19 @@
 // What a process does next: run a task, steal one, spin a little, or sleep.
 //
-// A process takes from its inbox, then from its own ready ring, then steals from others' ready rings. A process that
-// waits for something does the same meanwhile, so work sent to the master runs whenever it waits, and a worker that waits for
-// a task of its own runs it if nobody else has. (A waiting task keeps its place on the stack; tasks that are set aside as
-// fibers are not here yet.)
+// A process takes from its inbox, then from its own ready ring, then steals from others' ready
+// rings. A process that waits for something does the same meanwhile, so work sent to the master
+// runs whenever it waits, and a worker that waits for a task of its own runs it if nobody else has.
+// (A waiting task keeps its place on the stack; tasks that are set aside as fibers are not here
+// yet.)
 //
-// Sleeping costs the waker a system call and the sleeper 14 µs and more, so processes spin first (spin_budget.hpp), yielding
-// where another one is awake on the same processor (whereabouts.hpp). The worker that ran out of work last spins on for
-// up to 2 ms: after a pause of a millisecond its next task starts in a few microseconds instead of fifty.
+// Sleeping costs the waker a system call and the sleeper 14 µs and more, so processes spin first
+// (spin_budget.hpp), yielding where another one is awake on the same processor (whereabouts.hpp).
+// The worker that ran out of work last spins on for up to 2 ms: after a pause of a millisecond its
+// next task starts in a few microseconds instead of fifty.
 //
-// Wakes for `ready` work: at most one process at a time is woken and searching; when it finds work it wakes the next. A searcher that
-// dies is taken off by recovery; one that is stopped delays others by at most a second, after which sleepers look around.
+// Wakes for `ready` work: at most one process at a time is woken and searching; when it finds work
+// it wakes the next. A searcher that dies is taken off by recovery; one that is stopped delays
+// others by at most a second, after which sleepers look around.
 #pragma once
 
 #include <array>
@@ -26,21 +29,22 @@ namespace dshm::runtime {
 
 class Process;
 
-// What a wait is for. ready() may be asked very often and must be cheap; about_to_sleep() tells the process that will make it
-// true that somebody sleeps.
+// What a wait is for. ready() may be asked very often and must be cheap; about_to_sleep() tells the
+// process that will make it true that somebody sleeps.
 class WaitFor {
 public:
     virtual bool ready() = 0;
     virtual void about_to_sleep() {}
-    // The very task that is waited for, claimed for this process, if nobody has begun it: running what one waits for needs no more
-    // stack than a plain call, and always leads somewhere.
+    // The very task that is waited for, claimed for this process, if nobody has begun it: running
+    // what one waits for needs no more stack than a plain call, and always leads somewhere.
     virtual std::optional<TaskRef> claim_awaited() { return std::nullopt; }
 
 protected:
     ~WaitFor() = default;
 };
 
-// os::ticks() when this thread last found nothing to do: where the task that it runs now began, or a little before.
+// os::ticks() when this thread last found nothing to do: where the task that it runs now began, or
+// a little before.
 std::uint64_t last_idle_tick() noexcept;
 
 class Scheduler {
@@ -49,10 +53,12 @@ public:
 
     // Returns once ready() holds. Runs tasks meanwhile. Throws when the session has ended.
     void wait(WaitFor& what) { wait_until(what, os::Clock::time_point::max()); }
-    // The same until a deadline; false when that came first. A task that was started meanwhile is ended first.
+    // The same until a deadline; false when that came first. A task that was started meanwhile is
+    // ended first.
     bool wait_until(WaitFor& what, os::Clock::time_point deadline);
 
-    // Puts a queued task where `target` will find it, or anyone when it has none. Waits while the ring is full.
+    // Puts a queued task where `target` will find it, or anyone when it has none. Waits while the
+    // ring is full.
     void send_to(const Membership::Member& target, TaskRef task);
     void offer(TaskRef task);
 

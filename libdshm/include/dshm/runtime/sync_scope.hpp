@@ -1,7 +1,7 @@
 // What a `sync` block waits for: the tasks that its thread has spawned inside.
 //
-// Holds a handle of each, in order. Ended tasks that went well are let go as the list grows, so that a block may spawn any number of
-// tasks; failed ones are kept for the exception.
+// Holds a handle of each, in order. Ended tasks that went well are let go as the list grows, so
+// that a block may spawn any number of tasks; failed ones are kept for the exception.
 #pragma once
 
 #include <exception>
@@ -16,7 +16,8 @@ class Process;
 class SyncScope {
 public:
     explicit SyncScope(Process& process) : process_(&process), outer_(current_) { current_ = this; }
-    // Lets go of what is left without looking at it: everything has been waited for, or the session is over.
+    // Lets go of what is left without looking at it: everything has been waited for, or the session
+    // is over.
     ~SyncScope();
     SyncScope(const SyncScope&) = delete;
     SyncScope& operator=(const SyncScope&) = delete;

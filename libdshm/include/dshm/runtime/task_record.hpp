@@ -5,8 +5,8 @@
 //   free → filling(p) → queued → running(p) → done | failed → filling(p) → free, generation + 1
 //                 └──→ open ──────↗               (a Future that somebody will put)
 //
-// Each arrow is one atomic write that names its author; only the author of filling and running may make the next step, unless it is
-// dead: then the launcher does.
+// Each arrow is one atomic write that names its author; only the author of filling and running may
+// make the next step, unless it is dead: then the launcher does.
 #pragma once
 
 #include <array>
@@ -38,21 +38,23 @@ struct TaskState {
     }
     static constexpr TaskState from_bits(std::uint64_t bits) {
         return {static_cast<TaskPhase>(bits & 0xf), shm::Owner::from_bits((bits >> 4) & 0xff'ffff),
-                static_cast<std::uint8_t>((bits >> 28) & 0xf), static_cast<std::uint32_t>(bits >> 32)};
+                static_cast<std::uint8_t>((bits >> 28) & 0xf),
+                static_cast<std::uint32_t>(bits >> 32)};
     }
     friend constexpr bool operator==(const TaskState&, const TaskState&) = default;
 };
 
-// Who spawned the task, the worker that alone may run it, and a few bits that change while it lives.
+// Who spawned the task, the worker that alone may run it, and a few bits that change while it
+// lives.
 //
 //   63        56 55      48 47         24 23         0
 //   |          | bits     | target id   | origin      |
 namespace control {
 using Origin = base::Field<0, 24>;
 using Target = base::Field<24, 24>; // an id, because ids are never used again; 0: anyone
-inline constexpr std::uint64_t held = std::uint64_t{1} << 48;           // the origin holds a future of it
-inline constexpr std::uint64_t origin_waits = std::uint64_t{1} << 49;   // the origin sleeps for it
-inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;         // the masks below count too
+inline constexpr std::uint64_t held = std::uint64_t{1} << 48; // the origin holds a future of it
+inline constexpr std::uint64_t origin_waits = std::uint64_t{1} << 49; // the origin sleeps for it
+inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;       // the masks below count too
 } // namespace control
 
 // How the payload is to be read.
@@ -71,15 +73,17 @@ inline constexpr std::size_t inline_payload_size = 160;
 inline constexpr std::size_t largest_payload = (std::size_t{1} << 40) - 1;
 inline constexpr std::size_t most_handles = (1 << 16) - 1;
 
-//   0       8         16         24                               32              192       224       256
+// 0       8         16         24                               32              192       224
+// 256
 //   | state | control | function | size, form, result, handles     | payload (160) | holders | waiters |
 //
-// The first line (64 bytes) is all that a small task touches. Holders and waiters serve futures that were sent on to other
-// processes; while control::shared is not set, the origin is the only holder.
+// The first line (64 bytes) is all that a small task touches. Holders and waiters serve futures
+// that were sent on to other processes; while control::shared is not set, the origin is the only
+// holder.
 struct TaskRecord {
     shm::Word64 state;
     shm::Word64 control;
-    std::uint64_t function; // ship::FunctionId bits
+    std::uint64_t function;  // ship::FunctionId bits
     std::uint64_t size : 40; // bytes of payload: arguments until the task has run, then its result
     PayloadForm form : 4;
     ResultForm result : 4;

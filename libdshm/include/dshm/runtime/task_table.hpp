@@ -1,9 +1,11 @@
 // The tasks of a session, and the steps of their life as one process takes them.
 //
-// Every step is one atomic write to a record's state word (task_record.hpp). What the steps guarantee when their author dies in
-// between is stated at each; `Recovery` (recovery.hpp) does the rest.
+// Every step is one atomic write to a record's state word (task_record.hpp). What the steps
+// guarantee when their author dies in between is stated at each; `Recovery` (recovery.hpp) does the
+// rest.
 //
-// Finding a free record costs nothing but a private stack of hints in the common case: records that this process freed itself.
+// Finding a free record costs nothing but a private stack of hints in the common case: records that
+// this process freed itself.
 #pragma once
 
 #include <cstdint>
@@ -41,11 +43,12 @@ public:
         return now.generation != task.generation || is_finished(now.phase);
     }
 
-    // free → filling(me). Nothing when every record is in use. Throws SharedMemoryExhausted when the table cannot grow.
+    // free → filling(me). Nothing when every record is in use. Throws SharedMemoryExhausted when
+    // the table cannot grow.
     std::optional<TaskRef> reserve();
 
-    // filling(me) → queued: the commit of a spawn. A spawner that dies after it, before the entry is in a ring, is made up for by
-    // recovery, which puts the entry.
+    // filling(me) → queued: the commit of a spawn. A spawner that dies after it, before the entry
+    // is in a ring, is made up for by recovery, which puts the entry.
     void publish(TaskRef task) const { commit(task, TaskPhase::queued); }
     // filling(me) → open: a future without a task, that somebody will put.
     void publish_open(TaskRef task) const { commit(task, TaskPhase::open); }
@@ -57,10 +60,12 @@ public:
     // queued → running(me) for a task that is known by name, such as one whose target has died.
     bool claim_queued(TaskRef task) const;
 
-    // running(me) → done or failed: the commit of a result. Gives the control word as it was at that moment.
+    // running(me) → done or failed: the commit of a result. Gives the control word as it was at
+    // that moment.
     std::uint64_t finish(TaskRef task, TaskPhase phase) const;
 
-    // done or failed → filling(me): the commit of a free. Nothing when somebody else was faster. The payload is still there.
+    // done or failed → filling(me): the commit of a free. Nothing when somebody else was faster.
+    // The payload is still there.
     std::optional<TaskPhase> claim_finished(TaskRef task) const;
     // filling(me) → free, with the payload's block.
     void free_claimed(TaskRef task);
@@ -82,7 +87,8 @@ public:
     shm::Offset block_of(const TaskRecord& record) const;
     void set_block(TaskRecord& record, shm::Offset block) const;
 
-    // Processes that wait for a free record: whoever frees one rings them, and whoever waits makes room for them.
+    // Processes that wait for a free record: whoever frees one rings them, and whoever waits makes
+    // room for them.
     shm::ProcessMask& waiting_for_room() const { return segment_->header().table_waiters; }
 
     shm::Owner me() const { return me_; }

@@ -12,15 +12,16 @@ public:
 
     bool ready() override { return process_->tasks().ended(task_); }
     void about_to_sleep() override {
-        // seq_cst, edge `park`: either the finisher sees the bit, or the second look sees the task ended. A record that serves
-        // another task by now gets a bit that costs it one needless ring.
+        // seq_cst, edge `park`: either the finisher sees the bit, or the second look sees the task
+        // ended. A record that serves another task by now gets a bit that costs it one needless
+        // ring.
         process_->tasks().record(task_).control.fetch_or(control::origin_waits,
                                                          std::memory_order_seq_cst);
     }
 
     std::optional<TaskRef> claim_awaited() override {
-        const auto target = control::Target::get(
-            process_->tasks().record(task_).control.load(std::memory_order_relaxed)); // relaxed: ours to know
+        const auto target = control::Target::get(process_->tasks().record(task_).control.load(
+            std::memory_order_relaxed)); // relaxed: ours to know
         const bool may = target == 0 || target == static_cast<std::uint64_t>(process_->id());
         return may && process_->tasks().claim_queued(task_) ? std::optional(task_) : std::nullopt;
     }

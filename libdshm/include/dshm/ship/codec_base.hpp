@@ -22,8 +22,8 @@ namespace dshm::ship {
 //     needs_archive  it, or something in it, is written by cereal;
 //     write_only     (optional) it arrives as another type, and has no read;
 //     write(sink, const T&), read(source) -> T
-// A sink is a Writer or a WriteArchive, a source is a Reader or a ReadArchive, and always an archive
-// if needs_archive.
+// A sink is a Writer or a WriteArchive, a source is a Reader or a ReadArchive, and always an
+// archive if needs_archive.
 //
 // The primary template stands for what is left to cereal.
 template <class T>

@@ -8,7 +8,8 @@
 
 namespace dshm {
 
-// Thrown at the call that asked for memory; the program and its session go on. Derived from std::bad_alloc.
+// Thrown at the call that asked for memory; the program and its session go on. Derived from
+// std::bad_alloc.
 class SharedMemoryExhausted : public std::bad_alloc {
 public:
     SharedMemoryExhausted(std::size_t asked_bytes, std::size_t left_bytes, std::string text)

@@ -1,7 +1,9 @@
-// Who owns an item of the segment: a slot of the process table and the incarnation that lives in it.
+// Who owns an item of the segment: a slot of the process table and the incarnation that lives in
+// it.
 //
-// Slots are used again after a death, incarnations are not (16 bits; a word written by a process that has been dead for
-// 65,535 successors in its slot would be mistaken, which recovery excludes by sweeping at each death).
+// Slots are used again after a death, incarnations are not (16 bits; a word written by a process
+// that has been dead for 65,535 successors in its slot would be mistaken, which recovery excludes
+// by sweeping at each death).
 #pragma once
 
 #include <array>
@@ -32,8 +34,8 @@ struct Owner {
     friend constexpr bool operator==(const Owner&, const Owner&) = default;
 };
 
-// A set of process slots in the segment, one bit each. A death clears exactly its own bit, which is why holders and
-// waiters are sets and never counts.
+// A set of process slots in the segment, one bit each. A death clears exactly its own bit, which is
+// why holders and waiters are sets and never counts.
 //
 //   0        8        16       24       32
 //   | 0..63  | 64..127|128..191|192..255|

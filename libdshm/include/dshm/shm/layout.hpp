@@ -4,8 +4,9 @@
 //   | header | modules | obituaries | processors | backing words | process areas | tasks | objects | chunk table | heap ... |
 //     4 KiB    32 KiB    64 KiB       32 KiB       8 B / 2 MiB     256 × 128 KiB   16 MiB  2 MiB     16 B / 64 KiB
 //
-// Every region starts on a 64 KiB chunk of the file, because that is the unit in which pages are backed (backing.hpp). The file
-// is sparse: a region costs memory where it was touched, not where it is laid out.
+// Every region starts on a 64 KiB chunk of the file, because that is the unit in which pages are
+// backed (backing.hpp). The file is sparse: a region costs memory where it was touched, not where
+// it is laid out.
 #pragma once
 
 #include <array>
@@ -19,7 +20,8 @@
 
 namespace dshm::shm {
 
-using Offset = std::uint64_t; // bytes from the start of the segment; 0 is the header and so means "nothing"
+using Offset =
+    std::uint64_t; // bytes from the start of the segment; 0 is the header and so means "nothing"
 
 inline constexpr std::size_t chunk_size = base::kibibytes(64);
 inline constexpr std::size_t extent_size = base::mebibytes(2);
@@ -36,10 +38,12 @@ inline constexpr std::size_t chunk_record_size = 16;
 inline constexpr std::size_t processor_lines = 256; // processors beyond share a line with others
 inline constexpr std::size_t processor_region_size = processor_lines * base::cache_line;
 
-inline constexpr std::uint64_t segment_magic = 0x6d687364'67657331; // "1segdshm" read as a little-endian word
+inline constexpr std::uint64_t segment_magic =
+    0x6d687364'67657331; // "1segdshm" read as a little-endian word
 inline constexpr std::uint32_t abi_number = 1;
 
-// Offsets of all regions, computed from the capacity alone. Every process computes them, and a stranger compares them.
+// Offsets of all regions, computed from the capacity alone. Every process computes them, and a
+// stranger compares them.
 struct Geometry {
     std::uint64_t capacity;
     Offset modules;
@@ -85,8 +89,8 @@ constexpr Geometry Geometry::of(std::size_t capacity) {
 
 enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 
-// The first page of the segment. Identity first, then the few words that every process reads often, each on its own
-// lines.
+// The first page of the segment. Identity first, then the few words that every process reads often,
+// each on its own lines.
 //
 //   0        8      12     16            24      28      32      40                        48
 //   | magic  | abi  | uid  | layout hash | state (published last) | seed   | master pid      |
@@ -123,7 +127,8 @@ struct Header {
 };
 
 static_assert(sizeof(Header) <= base::page_size, "the header is one page");
-static_assert(offsetof(Header, state) == 24, "strangers read the state word before they map the segment");
+static_assert(offsetof(Header, state) == 24,
+              "strangers read the state word before they map the segment");
 static_assert(offsetof(Header, geometry) == 128, "the layout comment above");
 static_assert(offsetof(Header, task_top) == 256 && offsetof(Header, parked) == 768,
               "hot words lie on lines of their own");
@@ -132,12 +137,12 @@ static_assert(std::is_trivially_copyable_v<Geometry>, "Geometry lies in the segm
 // Differs between builds whose records differ in size: such builds cannot share a segment.
 constexpr std::uint64_t layout_hash() {
     std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
-    for (std::uint64_t part : {std::uint64_t{sizeof(Header)}, std::uint64_t{max_processes},
-                               std::uint64_t{max_tasks}, std::uint64_t{task_record_size},
-                               std::uint64_t{max_objects}, std::uint64_t{object_record_size},
-                               std::uint64_t{process_area_size}, std::uint64_t{module_region_size},
-                               std::uint64_t{obituary_region_size}, std::uint64_t{chunk_size},
-                               std::uint64_t{extent_size}, std::uint64_t{chunk_record_size}})
+    for (std::uint64_t part :
+         {std::uint64_t{sizeof(Header)}, std::uint64_t{max_processes}, std::uint64_t{max_tasks},
+          std::uint64_t{task_record_size}, std::uint64_t{max_objects},
+          std::uint64_t{object_record_size}, std::uint64_t{process_area_size},
+          std::uint64_t{module_region_size}, std::uint64_t{obituary_region_size},
+          std::uint64_t{chunk_size}, std::uint64_t{extent_size}, std::uint64_t{chunk_record_size}})
         hash = (hash ^ part) * 0x100000001b3;
     return hash;
 }

@@ -1,9 +1,12 @@
-// The segment: one shared-memory object, created nameless, linked under its name when it is complete.
+// The segment: one shared-memory object, created nameless, linked under its name when it is
+// complete.
 //
-// The file is made with O_TMPFILE, sized, initialised and locked before linkat gives it the name dshm.<uid>.<name>: nobody
-// ever sees half a segment, nobody can have squatted the name, and a crash before the link leaves nothing. Byte 0 carries
-// the launcher's process lock, byte 1 an open-file read lock that every member inherits; a name with neither is stale and
-// may be removed by its user. Where /dev/shm is missing or too small the segment is a memfd, which has no name at all.
+// The file is made with O_TMPFILE, sized, initialised and locked before linkat gives it the name
+// dshm.<uid>.<name>: nobody ever sees half a segment, nobody can have squatted the name, and a
+// crash before the link leaves nothing. Byte 0 carries the launcher's process lock, byte 1 an
+// open-file read lock that every member inherits; a name with neither is stale and may be removed
+// by its user. Where /dev/shm is missing or too small the segment is a memfd, which has no name at
+// all.
 #pragma once
 
 #include <string>
@@ -17,8 +20,8 @@
 namespace dshm::shm {
 
 struct SegmentOptions {
-    std::string name;          // part behind "dshm.<uid>."; letters, digits, '_', '-' and '.', at most 63
-    std::size_t capacity = 0;  // bytes; 0 is the machine's memory
+    std::string name; // part behind "dshm.<uid>."; letters, digits, '_', '-' and '.', at most 63
+    std::size_t capacity = 0; // bytes; 0 is the machine's memory
     std::uint64_t seed = 0;
 };
 
@@ -26,11 +29,12 @@ enum class SegmentKind { named, anonymous };
 
 class Segment {
 public:
-    // Throws std::invalid_argument for a bad name or capacity, std::system_error when the system refuses, std::runtime_error when
-    // the name belongs to a live session.
+    // Throws std::invalid_argument for a bad name or capacity, std::system_error when the system
+    // refuses, std::runtime_error when the name belongs to a live session.
     static Segment create(const SegmentOptions& options);
 
-    // Maps a segment whose file a relative has handed over (an exec'ed worker). Checks the header before mapping.
+    // Maps a segment whose file a relative has handed over (an exec'ed worker). Checks the header
+    // before mapping.
     static Segment adopt(os::Fd file);
 
     std::byte* base() const noexcept { return mapping_.data(); }

@@ -1,9 +1,10 @@
 // Layer shm: the segment, its layout, its heap and its table of shared objects.
 //
-// Knows base and os. Two kinds of types live here and are never mixed: resident types lie in the segment (fixed layout,
-// Words and offsets, no pointers, no virtuals, no constructors: zero-filled memory is their initial state) and handles
-// live in a process (addresses, RAII). Whoever dies half-way leaves words that name it; `recover` functions, called by
-// the launcher alone, put those right.
+// Knows base and os. Two kinds of types live here and are never mixed: resident types lie in the
+// segment (fixed layout, Words and offsets, no pointers, no virtuals, no constructors: zero-filled
+// memory is their initial state) and handles live in a process (addresses, RAII). Whoever dies
+// half-way leaves words that name it; `recover` functions, called by the launcher alone, put those
+// right.
 #pragma once
 
 #include "dshm/shm/backing.hpp"

@@ -1,8 +1,9 @@
 // The one type through which shared words are touched.
 //
-// A Word<T> lies in the segment. In ordinary builds each operation is that of std::atomic_ref; in the crash build
-// (-Dcrash_points=true) every touch is also a kill point: the n-th one of a victim is its last instruction, so a test
-// can stop a process between any two steps of a protocol. Orders are always spelled out by the caller.
+// A Word<T> lies in the segment. In ordinary builds each operation is that of std::atomic_ref; in
+// the crash build (-Dcrash_points=true) every touch is also a kill point: the n-th one of a victim
+// is its last instruction, so a test can stop a process between any two steps of a protocol. Orders
+// are always spelled out by the caller.
 //
 // Zero-filled memory is a valid Word of value zero: fresh pages of the segment need no constructor.
 #pragma once
@@ -28,7 +29,8 @@ template <class T>
 class Word {
     static_assert(std::is_trivially_copyable_v<T>);
     using Ref = std::atomic_ref<T>;
-    static_assert(Ref::is_always_lock_free, "a lock inside the atomic would live in one process only");
+    static_assert(Ref::is_always_lock_free,
+                  "a lock inside the atomic would live in one process only");
 
 public:
     T load(std::memory_order order) const noexcept {

@@ -1,15 +1,18 @@
 // One 32-bit word on which the threads of one process sleep.
 //
-// Odd: armed, somebody sleeps or is about to. Even: nobody needs a wake. A waiter makes the word odd, *looks again* at what it
-// waits for, and sleeps while the word keeps that value. A waker publishes its event first; if it then finds the word odd it
-// makes it even and wakes all sleepers, else it is done: the common case is one load and no system call.
+// Odd: armed, somebody sleeps or is about to. Even: nobody needs a wake. A waiter makes the word
+// odd, *looks again* at what it waits for, and sleeps while the word keeps that value. A waker
+// publishes its event first; if it then finds the word odd it makes it even and wakes all sleepers,
+// else it is done: the common case is one load and no system call.
 //
-// No wake is lost: in the single order of sequentially consistent operations either the waiter's second look comes after the event, or
-// the arming comes before the waker's load (edge `park`). Only a ring disarms, and a ring disarms the very value that
-// it wakes, so it cannot swallow the wake of a later wait: that one arms a new value.
+// No wake is lost: in the single order of sequentially consistent operations either the waiter's
+// second look comes after the event, or the arming comes before the waker's load (edge `park`).
+// Only a ring disarms, and a ring disarms the very value that it wakes, so it cannot swallow the
+// wake of a later wait: that one arms a new value.
 //
-// A waker that dies between the swap and the wake leaves sleepers on an even word. They wake by themselves within a second, and at once
-// when the launcher rings every bell after the death (`ring_always`).
+// A waker that dies between the swap and the wake leaves sleepers on an even word. They wake by
+// themselves within a second, and at once when the launcher rings every bell after the death
+// (`ring_always`).
 #pragma once
 
 #include <chrono>
@@ -25,7 +28,8 @@ inline constexpr std::chrono::nanoseconds longest_sleep = std::chrono::seconds(1
 template <template <class> class Atomic = shm::Word>
 class BasicDoorbell {
 public:
-    // Sleeps until a ring, for at most `limit`, unless `ready()` holds once the bell is armed. May return early.
+    // Sleeps until a ring, for at most `limit`, unless `ready()` holds once the bell is armed. May
+    // return early.
     template <class Ready>
     void wait(Ready&& ready, std::chrono::nanoseconds limit = longest_sleep) {
         const std::uint32_t armed = arm();
@@ -44,7 +48,8 @@ public:
             }
     }
 
-    // Wakes the sleepers even on an even word: for the recoverer, when a waker may have died half-way.
+    // Wakes the sleepers even on an even word: for the recoverer, when a waker may have died
+    // half-way.
     void ring_always() {
         seat_.fetch_add(2, std::memory_order_acq_rel);
         os::futex_wake_all(seat_.address());
