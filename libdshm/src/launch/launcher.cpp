@@ -50,6 +50,7 @@ public:
 private:
     void wait_for_events();
     int timeout_milliseconds();
+    void hear_bell();
     void handle(const Request& request);
     void add_workers(const AddWorkers& request);
     void fork_worker(const AddWorkers& request, std::size_t number);
@@ -93,11 +94,19 @@ Launcher::Launcher(LauncherStart start)
       tag_output_(start.tag_output), process_(*start.segment, {shm::launcher_slot, 1}, 0),
       recovery_(process_) {
     os::lock_byte_for_process(segment_->file(), 0);
+    if (!master_pidfd_ || getppid() != start.master) // it has ended already
+        leave();
 }
 
 void Launcher::run() {
-    for (;;)
-        wait_for_events();
+    try {
+        for (;;)
+            wait_for_events();
+    } catch (const std::exception& error) {
+        errors_.add(std::string("dshm: the launcher cannot go on: ") + error.what() + "\n");
+    }
+    kill_everybody();
+    leave();
 }
 
 // ---- the loop ----------------------------------------------------------------------------------
@@ -129,8 +138,8 @@ void Launcher::wait_for_events() {
     for (const auto& [id, worker] : workers_) {
         ids.push_back(id);
         entries.push_back({worker.pidfd.get(), POLLIN, 0});
-        entries.push_back({worker.output->file(), POLLIN, 0});
-        entries.push_back({worker.errors->file(), POLLIN, 0});
+        entries.push_back({output_.congested() ? -1 : worker.output->file(), POLLIN, 0});
+        entries.push_back({errors_.congested() ? -1 : worker.errors->file(), POLLIN, 0});
     }
     if (poll(entries.data(), entries.size(), timeout_milliseconds()) < 0)
         return;
@@ -138,10 +147,8 @@ void Launcher::wait_for_events() {
         kill_everybody();
         leave();
     }
-    if (entries[2].revents != 0) {
-        std::uint64_t rings;
-        static_cast<void>(!::read(bell_.get(), &rings, sizeof rings));
-    }
+    if (entries[2].revents != 0)
+        hear_bell();
     for (std::size_t i = 0; i < ids.size(); ++i) {
         const pollfd* entry = &entries[5 + 3 * i];
         if (entry[1].revents != 0 || entry[2].revents != 0)
@@ -159,6 +166,12 @@ void Launcher::wait_for_events() {
         else
             stop(0);
     }
+}
+
+// Workers ring when they take tasks, and when they ask for their output; the table says which.
+void Launcher::hear_bell() {
+    std::uint64_t rings;
+    static_cast<void>(!::read(bell_.get(), &rings, sizeof rings));
 }
 
 void Launcher::handle(const Request& request) {
@@ -219,10 +232,9 @@ os::Fd pipe_end(int (&ends)[2], int which) { return os::Fd(ends[which]); }
 void Launcher::fork_worker(const AddWorkers& request, std::size_t number) {
     const unsigned slot = free_slot();
     process_.processes().back_area(slot);
-    const auto incarnation =
-        static_cast<std::uint16_t>(process_.processes().life(slot).incarnation + 1);
+    const auto last = process_.processes().life(slot).incarnation;
+    const auto incarnation = static_cast<std::uint16_t>(last == 0xffff ? 1 : last + 1); // never 0
     const WorkerId id = next_id_++;
-    prepare_area(slot, {LifePhase::starting, incarnation, id});
     int out[2], err[2];
     if (pipe2(out, O_CLOEXEC) != 0)
         throw std::runtime_error(std::string("cannot make a pipe: ") + std::strerror(errno));
@@ -231,9 +243,12 @@ void Launcher::fork_worker(const AddWorkers& request, std::size_t number) {
         throw std::runtime_error(std::string("cannot make a pipe: ") + std::strerror(errno));
     os::Fd err_read = pipe_end(err, 0), err_write = pipe_end(err, 1);
     const pid_t launcher = getpid();
+    prepare_area(slot, {LifePhase::starting, incarnation, id});
     const pid_t child = fork();
-    if (child < 0)
+    if (child < 0) {
+        process_.processes().set_life(slot, {LifePhase::dead, incarnation, id});
         throw std::runtime_error(std::string("cannot fork a worker: ") + std::strerror(errno));
+    }
     const shm::Owner owner{static_cast<std::uint8_t>(slot), incarnation};
     if (child == 0)
         run_worker({segment_, owner, id, launcher, bell_.get(), std::move(out_write),
@@ -247,6 +262,11 @@ void Launcher::fork_worker(const AddWorkers& request, std::size_t number) {
     worker.owner = owner;
     worker.os_pid = child;
     worker.pidfd = os::open_pidfd(child);
+    if (!worker.pidfd) { // its death would never be seen
+        kill(child, SIGKILL);
+        waitpid(child, nullptr, 0);
+        throw std::runtime_error(std::string("cannot watch a worker: ") + std::strerror(errno));
+    }
     worker.output = std::make_unique<LineRelay>(std::move(out_read), output_, prefix);
     worker.errors = std::make_unique<LineRelay>(std::move(err_read), errors_, prefix);
     // relaxed: published by the reply, and by the worker's own announcement.
@@ -443,7 +463,7 @@ void Launcher::stop(std::uint64_t grace_milliseconds) {
     for (auto& [id, worker] : workers_)
         ask_to_exit(worker, std::chrono::milliseconds(grace_milliseconds) + 1s);
     while (!workers_.empty() && os::Clock::now() < until) {
-        std::vector<pollfd> entries{{master_pidfd_.get(), POLLIN, 0}};
+        std::vector<pollfd> entries{{master_pidfd_.get(), POLLIN, 0}, {bell_.get(), POLLIN, 0}};
         std::vector<WorkerId> ids;
         for (const auto& [id, worker] : workers_) {
             ids.push_back(id);
@@ -452,11 +472,13 @@ void Launcher::stop(std::uint64_t grace_milliseconds) {
             entries.push_back({worker.errors->file(), POLLIN, 0});
         }
         poll(entries.data(), entries.size(), 100);
+        if (entries[1].revents != 0)
+            hear_bell();
         if (entries[0].revents != 0)
             break;
         for (std::size_t i = 0; i < ids.size(); ++i) {
             relay(workers_.at(ids[i]));
-            if (entries[1 + 3 * i].revents != 0)
+            if (entries[2 + 3 * i].revents != 0)
                 reap(ids[i]);
         }
         pump_output();

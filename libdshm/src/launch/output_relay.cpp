@@ -1,7 +1,10 @@
 #include "dshm/launch/output_relay.hpp"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +26,18 @@ bool writable(int file, int milliseconds) {
 }
 
 } // namespace
+
+// A description of our own that never blocks; the program's keeps its flags. Regular files and what
+// cannot be opened again (a socket, a pipe of another user) are written as they are.
+OutputSink::OutputSink(int file) : file_(file) {
+    struct stat info {};
+    if (fstat(file, &info) != 0 || (!S_ISFIFO(info.st_mode) && !S_ISCHR(info.st_mode)))
+        return;
+    const std::string path = "/proc/self/fd/" + std::to_string(file);
+    own_ = os::Fd(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (own_)
+        file_ = own_.get();
+}
 
 void OutputSink::add(std::string_view text) {
     added_ += text.size();
@@ -60,17 +75,23 @@ void OutputSink::flush_all(int milliseconds) {
             write_some();
 }
 
+// What is in the pipe now and not what a busy writer adds meanwhile, so that reading ends.
 void LineRelay::read_available() {
+    int left = 0;
+    if (!pipe_ || ioctl(pipe_.get(), FIONREAD, &left) != 0)
+        return;
     char buffer[16384];
-    while (pipe_) {
+    do {
         const ssize_t done = ::read(pipe_.get(), buffer, sizeof buffer);
-        if (done > 0)
+        if (done > 0) {
             take({buffer, static_cast<std::size_t>(done)});
-        else if (done < 0 && errno == EAGAIN)
+            left -= static_cast<int>(done);
+        } else if (done < 0 && errno == EAGAIN) {
             return;
-        else if (done == 0 || errno != EINTR)
+        } else if (done == 0 || errno != EINTR) {
             pipe_.reset();
-    }
+        }
+    } while (pipe_ && left > 0);
 }
 
 void LineRelay::take(std::string_view text) {

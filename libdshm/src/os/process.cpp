@@ -62,7 +62,7 @@ void open_standard_streams() noexcept {
 
 void reset_signals() noexcept {
     for (int number = 1; number < NSIG; ++number)
-        signal(number, SIG_DFL);
+        signal(number, number == SIGXFSZ ? SIG_IGN : SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);

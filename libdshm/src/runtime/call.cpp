@@ -25,14 +25,18 @@ public:
     }
     void about_to_sleep() override {
         process_->tasks().waiting_for_room().set(process_->me().slot, std::memory_order_seq_cst);
+        if (asked_)
+            return;
+        asked_ = true;
         process_->holdings().ask_to_be_rung();
-        process_->processes().ring_everybody();
+        process_->processes().ring_everybody(); // so that they make room; once
     }
     TaskRef task() const { return *task_; }
 
 private:
     Process* process_;
     std::optional<TaskRef> task_;
+    bool asked_ = false;
 };
 
 TaskRef reserve(Process& process, os::Clock::time_point deadline = os::Clock::time_point::max()) {

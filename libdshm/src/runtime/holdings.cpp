@@ -53,7 +53,7 @@ void Holdings::drop_last(TaskRef task, bool observed) {
 }
 
 void Holdings::observe(TaskRef task) {
-    const std::lock_guard guard(lock_);
+    const shm::PrivateLock::Guard guard(lock_);
     if (in_table(task))
         holds_[task.index].observed = 1;
     else
@@ -91,7 +91,7 @@ bool Holdings::move_out(std::uint32_t index) {
 }
 
 void Holdings::ask_to_be_rung() {
-    const std::lock_guard guard(lock_);
+    const shm::PrivateLock::Guard guard(lock_);
     for (std::uint32_t index = 0; index < tasks_->top(); ++index)
         if (holds_[index].count != 0)
             tasks_->record(index).control.fetch_or(control::origin_waits,
@@ -99,7 +99,7 @@ void Holdings::ask_to_be_rung() {
 }
 
 std::size_t Holdings::make_room() {
-    const std::lock_guard guard(lock_);
+    const shm::PrivateLock::Guard guard(lock_);
     std::size_t freed = 0;
     for (std::uint32_t index = 0; index < tasks_->top(); ++index)
         if (holds_[index].count != 0 && move_out(index))
@@ -117,6 +117,7 @@ void Holdings::pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUn
     {
         const std::lock_guard guard(pins_lock_);
         pins_.push_back({task, until, std::move(held)});
+        pin_count_.store(pins_.size(), std::memory_order_relaxed);
         sweep = pins_.size() >= pins_sweep_at_;
     }
     if (sweep)
@@ -151,6 +152,7 @@ void Holdings::release_pins() {
                                           [this](const Pin& pin) { return still_needed(pin); });
         finished.assign(std::make_move_iterator(split), std::make_move_iterator(pins_.end()));
         pins_.erase(split, pins_.end());
+        pin_count_.store(pins_.size(), std::memory_order_relaxed);
         pins_sweep_at_ = std::max<std::size_t>(16, 2 * pins_.size());
     }
     for (const Pin& pin : finished)

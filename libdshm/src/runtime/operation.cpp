@@ -70,7 +70,11 @@ void run_task(Process& process, TaskRef task) noexcept {
         write_failure(process.tasks(), task, std::current_exception(), process.id());
         phase = TaskPhase::failed;
     }
-    process.show_output();
+    try {
+        process.show_output();
+    } catch (...) {
+        // A stream that throws on a failed flush: the task's result is not its output's.
+    }
     process.area().current_function.store(0, std::memory_order_relaxed);
     conclude(process, task, phase);
 }

@@ -73,12 +73,13 @@ std::optional<Membership::Member> Process::find_member(WorkerId id) {
 void Process::renew() {
     const std::uint64_t epoch = header().membership_epoch.load(std::memory_order_acquire);
     const std::vector<Membership::Member> all = members();
-    unsigned highest = shm::launcher_slot;
+    // Never less than before: the ring of a dead process may still hold work.
+    unsigned words = mask_words_.load(std::memory_order_relaxed);
     for (const Membership::Member& member : all)
-        highest = std::max<unsigned>(highest, member.owner.slot);
+        words = std::max(words, member.owner.slot / 64u + 1);
     // relaxed: published by the epoch.
     worker_count_.store(all.size() - 1, std::memory_order_relaxed); // without the master
-    mask_words_.store(highest / 64 + 1, std::memory_order_relaxed);
+    mask_words_.store(words, std::memory_order_relaxed);
     seen_epoch_.store(epoch, std::memory_order_release);
 }
 

@@ -211,8 +211,12 @@ bool Recovery::put(TaskRef task) {
 
 bool Recovery::put_for(WorkerId target, TaskRef task) {
     ProcessTable& table = process_->processes();
-    if (const auto slot = table.slot_of(target))
-        return table.area(*slot).inbox.put(entry_of(task)) == queue::PutResult::done;
+    if (const auto slot = table.slot_of(target)) {
+        if (table.area(*slot).inbox.put(entry_of(task)) == queue::PutResult::full)
+            return false;
+        table.area(*slot).bell.ring();
+        return true;
+    }
     if (process_->tasks().claim_queued(task)) // both its ends have died
         fail_task(*process_, task, missing_worker(table, target));
     return true;

@@ -78,8 +78,8 @@ constexpr unsigned none = shm::max_processes;
 unsigned next_in(const shm::ProcessMask& mask, unsigned start, unsigned words) {
     for (unsigned step = 0; step <= words; ++step) {
         const unsigned word = (start / 64 + step) % words;
-        // relaxed: hints; what is found there is checked.
-        std::uint64_t bits = mask.words[word].load(std::memory_order_relaxed);
+        // seq_cst, edge `park`: an offer comes before the look at who sleeps.
+        std::uint64_t bits = mask.words[word].load(std::memory_order_seq_cst);
         if (step == 0)
             bits &= ~std::uint64_t{0} << (start % 64);
         if (bits != 0)
@@ -114,10 +114,7 @@ bool Scheduler::run_one() {
 }
 
 void Scheduler::start(TaskRef task) {
-    // A wake that was meant for work elsewhere goes on to somebody else.
-    if (stop_searching() &&
-        !process_->header().ready.empty(std::memory_order_seq_cst, process_->mask_words()))
-        wake_a_searcher();
+    pass_on_wake();
     ++thread_state.depth;
     {
         const SyncScope::Hidden hidden; // what the task spawns is not ours to wait for
@@ -175,15 +172,16 @@ bool Scheduler::steal() {
         return false;
     if (thread_state.next_theft != 0 && os::ticks() < thread_state.next_theft)
         return false;
-    const unsigned first =
-        next_in(ready, (thread_state.last_victim + 1) % shm::max_processes, words);
-    for (unsigned victim = first; victim != none;) {
+    unsigned victim = thread_state.last_victim;
+    // Each set bit once, or a little more when bits change meanwhile.
+    for (unsigned left = ready.count(std::memory_order_relaxed, words); left > 0;
+         --left) { // relaxed: a bound
+        victim = next_in(ready, (victim + 1) % shm::max_processes, words);
+        if (victim == none)
+            return false;
         thread_state.last_victim = victim;
         if (steal_from(victim))
             return true;
-        victim = next_in(ready, (victim + 1) % shm::max_processes, words);
-        if (victim == first)
-            break;
     }
     return false;
 }
@@ -308,6 +306,13 @@ bool Scheduler::stop_searching() {
     return marked;
 }
 
+// This process looks no further: a wake that was meant for work elsewhere goes on to somebody else.
+void Scheduler::pass_on_wake() {
+    if (stop_searching() &&
+        !process_->header().ready.empty(std::memory_order_seq_cst, process_->mask_words()))
+        wake_a_searcher();
+}
+
 // Wakes one sleeping worker, unless one is awake and looking already. The next in turn, so that
 // work goes round.
 void Scheduler::wake_a_searcher() {
@@ -315,19 +320,27 @@ void Scheduler::wake_a_searcher() {
     const unsigned words = process_->mask_words();
     if (!header.searching.empty(std::memory_order_seq_cst, words))
         return;
-    unsigned slot =
-        next_in(header.parked, (thread_state.last_woken + 1) % shm::max_processes, words);
-    if (slot == shm::master_slot) // sleeps for its own reasons
-        slot = next_in(header.parked, shm::first_worker_slot, words);
-    if (slot == none || slot < shm::first_worker_slot)
-        return;
-    thread_state.last_woken = slot;
+    for (unsigned left = header.parked.count(std::memory_order_seq_cst, words); left > 0; --left) {
+        const unsigned slot =
+            next_in(header.parked, (thread_state.last_woken + 1) % shm::max_processes, words);
+        if (slot == none)
+            return;
+        thread_state.last_woken = slot;
+        if (slot >= shm::first_worker_slot && wake(slot)) // the master sleeps for its own reasons
+            return;
+    }
+}
+
+// False when the sleeper has woken up by itself, or died, just now: then nobody would take its mark off.
+bool Scheduler::wake(unsigned slot) {
+    shm::Header& header = process_->header();
     header.searching.set(slot, std::memory_order_seq_cst);
-    // It may have woken up by itself, or died, just now: then nobody would take the mark off.
-    if (header.parked.test(slot, std::memory_order_seq_cst))
-        process_->processes().area(slot).bell.ring();
-    else
+    if (!header.parked.test(slot, std::memory_order_seq_cst)) {
         header.searching.clear(slot, std::memory_order_seq_cst);
+        return false;
+    }
+    process_->processes().area(slot).bell.ring();
+    return true;
 }
 
 // Work in rings whose bit was lost, because a thief died or was stopped between clearing it and
@@ -335,16 +348,16 @@ void Scheduler::wake_a_searcher() {
 // a second.
 void Scheduler::find_lost_work() {
     shm::ProcessMask& mask = process_->header().ready;
-    for (const auto& member : process_->members())
-        if (!mask.test(member.owner.slot, std::memory_order_seq_cst) &&
-            process_->processes().area(member.owner.slot).ready.peek())
-            mask.set(member.owner.slot, std::memory_order_seq_cst);
+    process_->processes().for_each_backed([&](unsigned slot, ProcessArea& area) {
+        if (!mask.test(slot, std::memory_order_seq_cst) && area.ready.peek())
+            mask.set(slot, std::memory_order_seq_cst);
+    });
 }
 
 // ---- waiting -----------------------------------------------------------------------------------
 
 bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
-    const base::ScopeGuard no_longer([this] { stop_searching(); });
+    const base::ScopeGuard no_longer([this] { pass_on_wake(); });
     while (!what.ready()) {
         if (may_run_ready()) {
             if (const auto awaited = what.claim_awaited()) {
@@ -443,7 +456,8 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     clear_stale_hints();
     what.about_to_sleep();
     process_->whereabouts().leave();
-    header.parked.set(me, std::memory_order_seq_cst); // edge `park`
+    if (!stack_is_deep()) // else woken for nothing: it may not begin anything
+        header.parked.set(me, std::memory_order_seq_cst); // edge `park`
     const auto start = os::Clock::now();
     process_->area().bell.wait([&] { return what.ready() || work_visible(); }, limit);
     header.parked.clear(me, std::memory_order_seq_cst);

@@ -1,5 +1,7 @@
 #include "dshm/runtime/sync_scope.hpp"
 
+#include <algorithm>
+
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/task_wait.hpp"
@@ -58,15 +60,17 @@ std::vector<std::exception_ptr> SyncScope::wait_all() {
     tasks_.clear();
     first_ = 0;
     std::vector<std::exception_ptr> failures;
-    for (const TaskRef task : failed_) {
+    std::reverse(failed_.begin(), failed_.end()); // taken from the back: what is gone is gone
+    while (!failed_.empty()) {
+        const TaskRef task = failed_.back();
         wait_for_task(*process_, task);
         process_->holdings().read(task, [&](const ResultView& result) {
             if (result.phase == TaskPhase::failed)
                 failures.push_back(failure_of(result));
         });
+        failed_.pop_back();
         process_->holdings().drop(task);
     }
-    failed_.clear();
     return failures;
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
+#include <exception>
 
 #include "dshm/runtime/process_table.hpp"
 
@@ -15,6 +15,8 @@ constexpr std::uint32_t records_per_chunk = shm::chunk_size / shm::task_record_s
 // Records looked at before the table grows instead: a full chunk, so that a scan costs less than a
 // page.
 constexpr std::uint32_t scan_limit = records_per_chunk;
+// More than a process frees at once; the rest is found by a scan.
+constexpr std::size_t most_hints = 8192;
 
 } // namespace
 
@@ -29,34 +31,47 @@ std::optional<TaskRef> TaskTable::try_reserve(std::uint32_t index) const {
 }
 
 std::optional<TaskRef> TaskTable::reserve() {
-    const std::lock_guard guard(lock_);
+    const shm::PrivateLock::Guard guard(lock_);
     while (!hints_.empty()) {
-        const std::uint32_t index = hints_.back();
-        hints_.pop_back();
-        if (auto task = try_reserve(index))
+        if (auto task = try_reserve(take_hint()))
             return task;
     }
     return reserve_by_scan();
 }
 
-// A short look at what others have freed, then growth, then the whole table: only a full table pays
-// for that.
+// A short look at what others have freed, then growth, then the whole table: only a full table, or a
+// full file system, pays for that.
 std::optional<TaskRef> TaskTable::reserve_by_scan() {
-    for (std::uint32_t limit : {scan_limit, std::uint32_t{shm::max_tasks}}) {
-        const std::uint32_t end = top();
-        for (std::uint32_t i = 0; i < std::min(limit, end); ++i) {
-            cursor_ = cursor_ + 1 < end ? cursor_ + 1 : 0;
-            if (auto task = try_reserve(cursor_))
+    if (auto task = scan(scan_limit))
+        return task;
+    std::exception_ptr exhausted;
+    try {
+        while (extend())
+            if (auto task = try_reserve(take_hint()))
                 return task;
-        }
-        while (limit == scan_limit && extend()) {
-            const std::uint32_t index = hints_.back();
-            hints_.pop_back();
-            if (auto task = try_reserve(index))
-                return task;
-        }
+    } catch (const SharedMemoryExhausted&) {
+        exhausted = std::current_exception();
+    }
+    auto task = scan(shm::max_tasks);
+    if (!task && exhausted)
+        std::rethrow_exception(exhausted);
+    return task;
+}
+
+std::optional<TaskRef> TaskTable::scan(std::uint32_t most) {
+    const std::uint32_t end = top();
+    for (std::uint32_t i = 0; i < std::min(most, end); ++i) {
+        cursor_ = cursor_ + 1 < end ? cursor_ + 1 : 0;
+        if (auto task = try_reserve(cursor_))
+            return task;
     }
     return std::nullopt;
+}
+
+std::uint32_t TaskTable::take_hint() {
+    const std::uint32_t index = hints_.back();
+    hints_.pop_back();
+    return index;
 }
 
 // Moves the top over one more chunk of records and remembers them as hints, lowest on top. False
@@ -134,8 +149,9 @@ void TaskTable::release(TaskRef task) {
     record(task).state.store(TaskState{TaskPhase::free, {}, 0, task.generation + 1}.bits(),
                              std::memory_order_release);
     {
-        const std::lock_guard guard(lock_);
-        hints_.push_back(task.index);
+        const shm::PrivateLock::Guard guard(lock_);
+        if (hints_.size() < most_hints)
+            hints_.push_back(task.index);
     }
     if (!waiting_for_room().empty(std::memory_order_relaxed))
         [[unlikely]] // relaxed: who sleeps looks again within a second

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -132,6 +133,7 @@ Segment::Segment(os::Fd file, SegmentKind kind, const Geometry& geometry)
       kind_(kind) {}
 
 Segment Segment::create(const SegmentOptions& options) {
+    signal(SIGXFSZ, SIG_IGN); // past RLIMIT_FSIZE: an error at the call, not a death
     check_name(options.name);
     const Geometry geometry = Geometry::of(choose_capacity(options.capacity));
     os::Fd file = open_nameless();

@@ -6,5 +6,4 @@
 
 #include "dshm/base/bits.hpp"
 #include "dshm/base/check.hpp"
-#include "dshm/base/local_lock.hpp"
 #include "dshm/base/scope_guard.hpp"

@@ -19,7 +19,7 @@ namespace dshm::launch {
 // One of the launcher's own two streams.
 class OutputSink {
 public:
-    explicit OutputSink(int file) : file_(file) {}
+    explicit OutputSink(int file);
 
     void add(std::string_view text);
     // Writes what fits without blocking.
@@ -29,6 +29,8 @@ public:
 
     int file() const { return file_; }
     bool pending() const { return !pending_.empty(); }
+    // So much is kept that workers should be left waiting in their own writes.
+    bool congested() const { return pending_.size() > most_pending; }
     bool closed() const { return closed_; }
     // Total bytes added and written: output added up to a mark is shown once written() has reached
     // it.
@@ -36,8 +38,11 @@ public:
     std::size_t written() const { return added_ - pending_.size(); }
 
 private:
+    static constexpr std::size_t most_pending = 1 << 20;
+
     bool write_some();
 
+    os::Fd own_;
     int file_;
     std::string pending_;
     std::size_t added_ = 0;

@@ -29,7 +29,8 @@ void remember_command_line(int argc, char** argv) noexcept;
 // land there.
 void open_standard_streams() noexcept;
 
-// Every signal back to its default, none blocked.
+// Every signal back to its default, none blocked; but SIGXFSZ is ignored, so that a segment larger
+// than RLIMIT_FSIZE is an error and not a death.
 void reset_signals() noexcept;
 
 // Threads of this process, from /proc/self/status; 1 when that cannot be read.

@@ -140,8 +140,9 @@ public:
     // faster; what was settled stays settled.
     bool advance(std::uint64_t position, std::size_t count = 1) {
         std::uint64_t expected = position;
-        // release, edge `ring-room`: settling happens before the cell is overwritten.
-        return head_.compare_exchange(expected, position + count, std::memory_order_acq_rel,
+        // seq_cst, edge `ring-room`: settling happens before the cell is overwritten, and the swap
+        // before the look at who waits for room.
+        return head_.compare_exchange(expected, position + count, std::memory_order_seq_cst,
                                       std::memory_order_relaxed);
     }
 

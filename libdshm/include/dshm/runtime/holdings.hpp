@@ -14,6 +14,7 @@
 // takes the pins over before it clears the dead one's bits (recovery.hpp).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -23,10 +24,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "dshm/base/local_lock.hpp"
 #include "dshm/runtime/task_table.hpp"
 #include "dshm/ship/shipping.hpp"
 #include "dshm/shm/object_table.hpp"
+#include "dshm/shm/private_lock.hpp"
 
 namespace dshm::runtime {
 
@@ -44,11 +45,11 @@ public:
     // The first handle of a task that this process has reserved; its control word already says
     // `held`.
     void adopt(TaskRef task) {
-        const std::lock_guard guard(lock_);
+        const shm::PrivateLock::Guard guard(lock_);
         holds_[task.index] = {task.generation, 1};
     }
     void add(TaskRef task) {
-        const std::lock_guard guard(lock_);
+        const shm::PrivateLock::Guard guard(lock_);
         if (in_table(task)) [[likely]]
             ++holds_[task.index].count;
         else
@@ -59,7 +60,7 @@ public:
     void drop(TaskRef task) {
         Hold last;
         {
-            const std::lock_guard guard(lock_);
+            const shm::PrivateLock::Guard guard(lock_);
             if (!in_table(task)) [[unlikely]]
                 return drop_moved(task);
             last = holds_[task.index];
@@ -82,7 +83,7 @@ public:
         std::vector<std::byte> copy;
         ResultView view{};
         {
-            const std::lock_guard guard(lock_);
+            const shm::PrivateLock::Guard guard(lock_);
             view = view_of(task);
             copy.assign(view.bytes.begin(), view.bytes.end());
         }
@@ -99,7 +100,9 @@ public:
     void pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUntil until);
     // Lets go of what need not be pinned any more. O(pins).
     void release_pins();
-    bool pins_anything() const { return !pins_.empty(); }
+    bool pins_anything() const {
+        return pin_count_.load(std::memory_order_relaxed) != 0;
+    } // relaxed: a hint
 
 private:
     struct Moved {
@@ -148,10 +151,11 @@ private:
     TaskTable* tasks_;
     shm::ObjectTable* objects_;
     std::unique_ptr<Hold[], Freed> holds_; // by record; pages are touched as records are used
-    base::LocalLock lock_;                 // guards holds_ and moved_
+    shm::PrivateLock lock_;                // guards holds_ and moved_
     std::unordered_map<std::uint64_t, Moved> moved_;
     std::mutex pins_lock_;
     std::vector<Pin> pins_;
+    std::atomic<std::size_t> pin_count_{0};
     std::size_t pins_sweep_at_ = 16;
 };
 

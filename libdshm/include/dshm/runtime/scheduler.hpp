@@ -85,6 +85,8 @@ private:
     void start(TaskRef task);
 
     bool stop_searching();
+    void pass_on_wake();
+    bool wake(unsigned slot);
     void wake_a_searcher();
     template <class Ring>
     void advance(Ring& ring, std::uint64_t position, std::size_t count);

@@ -12,10 +12,10 @@
 #include <optional>
 #include <vector>
 
-#include "dshm/base/local_lock.hpp"
 #include "dshm/queue/index_ring.hpp"
 #include "dshm/runtime/task_record.hpp"
 #include "dshm/shm/heap.hpp"
+#include "dshm/shm/private_lock.hpp"
 #include "dshm/shm/segment.hpp"
 
 namespace dshm::runtime {
@@ -113,6 +113,8 @@ private:
     }
     std::optional<TaskRef> try_reserve(std::uint32_t index) const;
     std::optional<TaskRef> reserve_by_scan();
+    std::optional<TaskRef> scan(std::uint32_t most);
+    std::uint32_t take_hint();
     bool extend();
     void release(TaskRef task);
 
@@ -121,7 +123,7 @@ private:
     shm::Owner me_;
     shm::Backing backing_;
     TaskRecord* records_;
-    base::LocalLock lock_;
+    shm::PrivateLock lock_;
     std::vector<std::uint32_t> hints_;
     std::uint32_t cursor_ = 0;
 };

@@ -61,6 +61,13 @@ struct ProcessMask {
                 return false;
         return true;
     }
+    // Bits set in the first `words_used` words.
+    unsigned count(std::memory_order order, unsigned words_used = max_processes / 64) const {
+        unsigned bits = 0;
+        for (unsigned w = 0; w < words_used; ++w)
+            bits += static_cast<unsigned>(std::popcount(words[w].load(order)));
+        return bits;
+    }
     // Calls f(slot) for every bit found set.
     template <class F>
     void for_each(std::memory_order order, F&& f) const {

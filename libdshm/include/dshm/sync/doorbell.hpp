@@ -15,6 +15,7 @@
 // (`ring_always`).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -33,6 +34,8 @@ public:
     template <class Ready>
     void wait(Ready&& ready, std::chrono::nanoseconds limit = longest_sleep) {
         const std::uint32_t armed = arm();
+        // Also when another thread had armed the word: this thread's second look comes after it.
+        std::atomic_thread_fence(std::memory_order_seq_cst); // edge `park`
         if (!ready())
             os::futex_wait(seat_.address(), armed, limit);
     }
