@@ -58,7 +58,7 @@ void ObjectHandle::drop() noexcept {
     process->objects().release(object_);
     // Pins of tasks that have ended meanwhile may be all that holds it now.
     if (process->holdings().pins_anything())
-        process->holdings().release_pins();
+        process->holdings().release_pins_after_drop();
 }
 
 void throw_index_out_of_range(std::span<const std::size_t> indices,

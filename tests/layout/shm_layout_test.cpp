@@ -17,10 +17,11 @@ static_assert(offsetof(Header, magic) == 0 && offsetof(Header, abi) == 8 &&
               offsetof(Header, user) == 12 && offsetof(Header, layout_hash) == 16 &&
               offsetof(Header, state) == 24 && offsetof(Header, seed) == 32 &&
               offsetof(Header, master_pid) == 40 && offsetof(Header, name) == 48);
-static_assert(offsetof(Header, geometry) == 128 && sizeof(Geometry) == 80);
-static_assert(offsetof(Header, build_id) == 208);
+static_assert(offsetof(Header, geometry) == 128 && sizeof(Geometry) == 88);
+static_assert(offsetof(Header, build_id) == 216);
 static_assert(offsetof(Header, task_top) == 256 && offsetof(Header, object_top) == 384 &&
-              offsetof(Header, heap_top) == 512 && offsetof(Header, membership_epoch) == 640);
+              offsetof(Header, heap_top) == 512 && offsetof(Header, membership_epoch) == 640 &&
+              offsetof(Header, table_waiters) == 1280);
 static_assert(sizeof(ChunkRecord) == 16 && offsetof(ChunkRecord, state) == 0 &&
               offsetof(ChunkRecord, tag) == 8);
 static_assert(sizeof(ObjectRecord) == 128 && offsetof(ObjectRecord, state) == 0 &&

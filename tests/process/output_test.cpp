@@ -61,6 +61,7 @@ TEST_CASE("all that a task printed is shown before its result, however it printe
             }
         });
         const std::vector<std::string> lines = lines_of(outcome.output);
+        INFO(outcome.output);
         REQUIRE(lines.size() == 100);
         for (std::size_t i = 0; i < 50; ++i) {
             CHECK(lines[2 * i] == "      From worker 2:\t" + std::string(text));

@@ -252,7 +252,8 @@ void Launcher::fork_worker(const AddWorkers& request, std::size_t number) {
     const shm::Owner owner{static_cast<std::uint8_t>(slot), incarnation};
     if (child == 0)
         run_worker({segment_, owner, id, launcher, bell_.get(), std::move(out_write),
-                    std::move(err_write), &request.settings, number});
+                    std::move(err_write), out_read.get(), err_read.get(), &request.settings,
+                    number});
     fcntl(out_read.get(), F_SETFL, O_NONBLOCK);
     fcntl(err_read.get(), F_SETFL, O_NONBLOCK);
     const std::string prefix =
@@ -358,6 +359,7 @@ void Launcher::reap(WorkerId id) {
     announce_death(worker, status);
     process_.processes().set_life(worker.owner.slot,
                                   {LifePhase::dead, worker.owner.incarnation, worker.id});
+    process_.processes().announce_change(); // before anybody is woken by what recovery ends
     retire_counters(worker);
     recovery_.bury({worker.owner, worker.id, static_cast<int>(worker.os_pid), status});
     workers_.erase(id);

@@ -17,6 +17,10 @@ void back_first_areas(const shm::Segment& segment) {
     const runtime::ProcessTable table(segment);
     table.back_area(shm::master_slot);
     table.back_area(shm::launcher_slot);
+    // A little of each table, so that a session goes on when the file system fills up: some hundred tasks and objects.
+    const shm::Geometry& g = segment.geometry();
+    for (const shm::Offset start : {g.tasks, g.objects, g.chunks})
+        segment.backing().ensure(start, shm::chunk_size);
     table.set_life(shm::launcher_slot, {runtime::LifePhase::starting, 1, 0});
     table.set_life(shm::master_slot, {runtime::LifePhase::running, 1, 1});
     table.area(shm::master_slot)

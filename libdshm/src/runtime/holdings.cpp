@@ -144,6 +144,15 @@ void Holdings::release(std::span<const ship::HandleRef> handles) {
         objects_->release({handle.index, static_cast<std::uint32_t>(handle.generation)});
 }
 
+void Holdings::release_pins_after_drop() {
+    // relaxed: a rhythm, nothing depends on its exactness.
+    if (drops_.fetch_add(1, std::memory_order_relaxed) + 1 <
+        pin_count_.load(std::memory_order_relaxed))
+        return;
+    drops_.store(0, std::memory_order_relaxed);
+    release_pins();
+}
+
 void Holdings::release_pins() {
     std::vector<Pin> finished;
     {

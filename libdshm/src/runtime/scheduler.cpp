@@ -407,15 +407,18 @@ Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::u
         for (int i = 0; i < (crowded ? 1 : 8); ++i) {
             if (what.ready())
                 return Spin::ready;
-            if (process_->area().inbox.peek() && run_one())
-                return Spin::ran_a_task;
+            if (process_->area().inbox.peek()) {
+                thread_state.idle_tick = os::ticks();
+                if (run_one())
+                    return Spin::ran_a_task;
+            }
             os::pause();
         }
+        thread_state.idle_tick = os::ticks();
         if (run_one())
             return Spin::ran_a_task;
         if (crowded)
             sched_yield();
-        thread_state.idle_tick = os::ticks();
     }
     return Spin::in_vain;
 }

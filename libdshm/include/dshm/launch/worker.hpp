@@ -16,6 +16,8 @@ struct WorkerStart {
     int launcher_bell = -1; // an eventfd: "look at the table"
     os::Fd output;          // write ends of the pipes
     os::Fd errors;
+    int output_read = -1; // read ends: is there anything that nobody has read?
+    int errors_read = -1;
     const WorkerSettings* settings = nullptr;
     std::size_t number = 0; // among those of its request
 };

@@ -100,6 +100,9 @@ public:
     void pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUntil until);
     // Lets go of what need not be pinned any more. O(pins).
     void release_pins();
+    // The same when a handle has been dropped, which may have been the last but for pins: once for as
+    // many drops as there are pins, so that a drop costs O(1).
+    void release_pins_after_drop();
     bool pins_anything() const {
         return pin_count_.load(std::memory_order_relaxed) != 0;
     } // relaxed: a hint
@@ -156,6 +159,7 @@ private:
     std::mutex pins_lock_;
     std::vector<Pin> pins_;
     std::atomic<std::size_t> pin_count_{0};
+    std::atomic<std::size_t> drops_{0}; // of handles, since the last look
     std::size_t pins_sweep_at_ = 16;
 };
 
