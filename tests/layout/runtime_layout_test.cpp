@@ -12,14 +12,19 @@ using namespace dshm::runtime;
 
 namespace {
 
-static_assert(offsetof(TaskRecord, state) == 0 && offsetof(TaskRecord, control) == 8 && offsetof(TaskRecord, function) == 16 &&
-              offsetof(TaskRecord, payload) == 32 && offsetof(TaskRecord, holders) == 192 && offsetof(TaskRecord, waiters) == 224);
+static_assert(offsetof(TaskRecord, state) == 0 && offsetof(TaskRecord, control) == 8 &&
+              offsetof(TaskRecord, function) == 16 && offsetof(TaskRecord, payload) == 32 &&
+              offsetof(TaskRecord, holders) == 192 && offsetof(TaskRecord, waiters) == 224);
 static_assert(sizeof(TaskRecord) == 256 && inline_payload_size == 160);
-static_assert(offsetof(ProcessArea, life) == 0 && offsetof(ProcessArea, os_pid) == 8 && offsetof(ProcessArea, exit_asked) == 12);
-static_assert(offsetof(ProcessArea, current_function) == 392 && offsetof(ProcessArea, output_busy) == 520);
-static_assert(sizeof(queue::IndexRing<4096>) == 384 + 4096 * 8 && sizeof(queue::IndexRing<8192>) == 384 + 8192 * 8);
-static_assert(sizeof(Obituary) == 64 && offsetof(Obituary, key) == 0 && offsetof(Obituary, wait_status) == 8 &&
-              offsetof(Obituary, os_pid) == 12 && offsetof(Obituary, function) == 16 && offsetof(Obituary, tasks_done) == 24);
+static_assert(offsetof(ProcessArea, life) == 0 && offsetof(ProcessArea, os_pid) == 8 &&
+              offsetof(ProcessArea, exit_asked) == 12);
+static_assert(offsetof(ProcessArea, current_function) == 392 &&
+              offsetof(ProcessArea, output_busy) == 520);
+static_assert(sizeof(queue::IndexRing<4096>) == 384 + 4096 * 8 &&
+              sizeof(queue::IndexRing<8192>) == 384 + 8192 * 8);
+static_assert(sizeof(Obituary) == 64 && offsetof(Obituary, key) == 0 &&
+              offsetof(Obituary, wait_status) == 8 && offsetof(Obituary, os_pid) == 12 &&
+              offsetof(Obituary, function) == 16 && offsetof(Obituary, tasks_done) == 24);
 static_assert(sizeof(ExitNote) <= inline_payload_size, "a death is recorded without taking memory");
 static_assert(sizeof(TaskRef) == 8);
 
@@ -41,7 +46,8 @@ TEST_CASE("a life is the word drawn beside it") {
 }
 
 TEST_CASE("control words keep origin, target and bits apart") {
-    const std::uint64_t word = control::Origin::put(somebody.bits()) | control::Target::put(0xff'ffff) | control::held;
+    const std::uint64_t word =
+        control::Origin::put(somebody.bits()) | control::Target::put(0xff'ffff) | control::held;
     CHECK(control::Origin::get(word) == somebody.bits());
     CHECK(control::Target::get(word) == 0xff'ffff);
     CHECK((word & (control::origin_waits | control::shared)) == 0);

@@ -25,7 +25,8 @@ double total(const std::vector<double>& values) {
 template <class T>
 void demand_round_trip(const T& value) {
     DEMAND(fetch([](const T& v) { return v; }, value) == value);
-    DEMAND(fetch_from(1, [](const T& v) { return v; }, value) == value);
+    DEMAND(fetch_from(
+               1, [](const T& v) { return v; }, value) == value);
 }
 
 struct NotForAll : std::runtime_error {
@@ -68,17 +69,20 @@ TEST_CASE("functions of all kinds are called") {
     in_session(1, [] {
         DEMAND(fetch(total, std::vector<double>{1, 2, 3}) == 6);
         DEMAND(fetch(&total, std::vector<double>(10'000, 1)) == 10'000);
-        DEMAND(fetch([](std::span<const double> v) { return v.size(); }, std::vector<double>(77)) == 77);
+        DEMAND(fetch([](std::span<const double> v) { return v.size(); }, std::vector<double>(77)) ==
+               77);
         const double factor = 3;
         const Plain plain{2, 0.5};
         DEMAND(fetch([factor, plain](double x) { return factor * x + plain.weight; }, 2.0) == 6.5);
         DEMAND(fetch(std::plus<>{}, 1, 2) == 3);
         DEMAND(fetch([n = 0](int by) mutable { return n += by; }, 5) == 5);
-        DEMAND(fetch([](std::string mine) { return mine += " changed"; }, std::string("text")) == "text changed");
+        DEMAND(fetch([](std::string mine) { return mine += " changed"; }, std::string("text")) ==
+               "text changed");
         std::array<char, 4000> large{};
         large[3999] = 7;
         DEMAND(fetch([large] { return large[3999]; }) == 7);
-        DEMAND(fetch([](std::string_view text) { return std::string(text); }, "literal") == "literal");
+        DEMAND(fetch([](std::string_view text) { return std::string(text); }, "literal") ==
+               "literal");
     });
 }
 
@@ -97,7 +101,8 @@ TEST_CASE("calls run where they are sent") {
         const auto anywhere = spawn(myid);
         DEMAND(fetch(anywhere) == anywhere.where());
         DEMAND(fetch(anywhere) != 1); // there are workers
-        thrown_by<std::runtime_error>([] { remotecall_wait([] { throw std::runtime_error("no"); }, 2); });
+        thrown_by<std::runtime_error>(
+            [] { remotecall_wait([] { throw std::runtime_error("no"); }, 2); });
     });
 }
 
@@ -162,13 +167,15 @@ TEST_CASE("everywhere collects failures in the order of the list") {
         } catch (const CompositeException& error) {
             DEMAND(error.size() == 3);
             const auto text = [&](std::size_t i) {
-                return thrown_by<std::exception>([&] { std::rethrow_exception(error.exceptions()[i]); });
+                return thrown_by<std::exception>(
+                    [&] { std::rethrow_exception(error.exceptions()[i]); });
             };
             DEMAND(has(text(0), "from 4"));
             DEMAND(has(text(1), "SIGKILL"));
             DEMAND(has(text(2), "from 2"));
         }
-        thrown_by<std::out_of_range>([] { everywhere(2, [] { throw std::out_of_range("plain"); }); });
+        thrown_by<std::out_of_range>(
+            [] { everywhere(2, [] { throw std::out_of_range("plain"); }); });
     });
 }
 
@@ -196,7 +203,8 @@ TEST_CASE("sync waits for all and gives the block's value") {
         const SharedArray<std::size_t> count(1);
         sync([&] {
             for (; many < 100'000; ++many)
-                spawn([count] { std::atomic_ref(count[0]).fetch_add(1, std::memory_order_relaxed); });
+                spawn(
+                    [count] { std::atomic_ref(count[0]).fetch_add(1, std::memory_order_relaxed); });
         });
         DEMAND(count[0] == many);
     });
@@ -220,21 +228,31 @@ TEST_CASE("sync throws all failures in start order, the block's own first") {
             DEMAND(ran[0] == 1 && error.size() == 5);
             const char* const expected[] = {"block", "task 0", "task 3", "task 6", "task 9"};
             for (std::size_t i = 0; i < 5; ++i)
-                DEMAND(has(thrown_by<std::exception>([&] { std::rethrow_exception(error.exceptions()[i]); }), expected[i]));
+                DEMAND(has(thrown_by<std::exception>(
+                               [&] { std::rethrow_exception(error.exceptions()[i]); }),
+                           expected[i]));
             DEMAND(has(error.what(), "block") && has(error.what(), "4 more"));
         }
     });
 }
 
-TEST_CASE("an inner sync waits for its own, the outer for the rest; fetch inside is not registered") {
+TEST_CASE(
+    "an inner sync waits for its own, the outer for the rest; fetch inside is not registered") {
     const Outcome outcome = in_session(2, [] {
         try {
             sync([] {
                 spawn([] { throw std::runtime_error("outer"); });
-                thrown_by<CompositeException>([] { sync([] { spawn([] { throw std::runtime_error("inner"); }); }); });
-                thrown_by<std::runtime_error>([] { fetch([] { throw std::runtime_error("fetched"); }); });
-                thrown_by<std::runtime_error>([] { distributed(std::plus<>{}, range(0, 1), [](long) -> int { throw std::runtime_error("loop"); }); });
-                thrown_by<std::runtime_error>([] { pmap([](int) -> int { throw std::runtime_error("map"); }, std::vector<int>{1}); });
+                thrown_by<CompositeException>(
+                    [] { sync([] { spawn([] { throw std::runtime_error("inner"); }); }); });
+                thrown_by<std::runtime_error>(
+                    [] { fetch([] { throw std::runtime_error("fetched"); }); });
+                thrown_by<std::runtime_error>([] {
+                    distributed(std::plus<>{}, range(0, 1),
+                                [](long) -> int { throw std::runtime_error("loop"); });
+                });
+                thrown_by<std::runtime_error>([] {
+                    pmap([](int) -> int { throw std::runtime_error("map"); }, std::vector<int>{1});
+                });
             });
             DEMAND(false);
         } catch (const CompositeException& error) {
@@ -246,15 +264,19 @@ TEST_CASE("an inner sync waits for its own, the outer for the rest; fetch inside
 
 TEST_CASE("exceptions arrive with their type, their text and where they were thrown") {
     in_session(2, [] {
-        const auto thrown_there = [](auto make) {
-            return spawn_at(2, [make] { throw make(); });
-        };
-        DEMAND(has(thrown_by<std::out_of_range>([&] { fetch(thrown_there([] { return std::out_of_range("range"); })); }), "range"));
-        thrown_by<std::invalid_argument>([&] { fetch(thrown_there([] { return std::invalid_argument("argument"); })); });
+        const auto thrown_there = [](auto make) { return spawn_at(2, [make] { throw make(); }); };
+        DEMAND(has(thrown_by<std::out_of_range>(
+                       [&] { fetch(thrown_there([] { return std::out_of_range("range"); })); }),
+                   "range"));
+        thrown_by<std::invalid_argument>(
+            [&] { fetch(thrown_there([] { return std::invalid_argument("argument"); })); });
         thrown_by<std::bad_alloc>([&] { fetch(thrown_there([] { return std::bad_alloc(); })); });
         thrown_by<Registered>([&] { fetch(thrown_there([] { return Registered("mine"); })); });
-        thrown_by<DimensionMismatch>([&] { fetch(thrown_there([] { return DimensionMismatch("shape"); })); });
-        DEMAND(has(thrown_by<std::runtime_error>([&] { fetch(thrown_there([] { return NotForAll("other"); })); }), "other"));
+        thrown_by<DimensionMismatch>(
+            [&] { fetch(thrown_there([] { return DimensionMismatch("shape"); })); });
+        DEMAND(has(thrown_by<std::runtime_error>(
+                       [&] { fetch(thrown_there([] { return NotForAll("other"); })); }),
+                   "other"));
         thrown_by<std::runtime_error>([] { fetch_from(2, [] { throw 42; }); });
         try {
             fetch_from(2, [] { throw std::out_of_range("where"); });
@@ -269,7 +291,9 @@ TEST_CASE("exceptions arrive with their type, their text and where they were thr
         for (int i = 0; i < 3; ++i)
             thrown_by<std::length_error>([&] { fetch(copy); });
         // A long text, and one with bytes that are not printable.
-        DEMAND(has(thrown_by<std::runtime_error>([] { fetch_from(2, [] { throw std::runtime_error(std::string(100'000, 'e')); }); }),
+        DEMAND(has(thrown_by<std::runtime_error>([] {
+                       fetch_from(2, [] { throw std::runtime_error(std::string(100'000, 'e')); });
+                   }),
                    std::string(100'000, 'e')));
     });
 }
@@ -277,7 +301,8 @@ TEST_CASE("exceptions arrive with their type, their text and where they were thr
 TEST_CASE("an exception through two hops names both") {
     in_session(2, [] {
         try {
-            fetch_from(2, [] { return fetch_from(3, []() -> int { throw std::out_of_range("deep"); }); });
+            fetch_from(
+                2, [] { return fetch_from(3, []() -> int { throw std::out_of_range("deep"); }); });
             DEMAND(false);
         } catch (const std::out_of_range& error) {
             const auto* remote = dynamic_cast<const RemoteException*>(&error);
@@ -285,7 +310,9 @@ TEST_CASE("an exception through two hops names both") {
             const std::string text = remote->what();
             DEMAND(text.find("On worker 2") < text.find("On worker 3") && has(text, "deep"));
         }
-        DEMAND(has(thrown_by<ProcessExitedException>([] { fetch_from(2, [] { fetch_from(3, [] { raise(SIGKILL); }); }); }), "SIGKILL"));
+        DEMAND(has(thrown_by<ProcessExitedException>(
+                       [] { fetch_from(2, [] { fetch_from(3, [] { raise(SIGKILL); }); }); }),
+                   "SIGKILL"));
         try {
             fetch_from(2, [] { sync([] { spawn([] { throw std::runtime_error("inside"); }); }); });
             DEMAND(false);
@@ -297,7 +324,10 @@ TEST_CASE("an exception through two hops names both") {
 
 TEST_CASE("workers call each other and themselves, as deep as they like") {
     in_session(2, [] {
-        DEMAND(fetch_from(2, [] { return fetch_from(3, [] { return fetch_from(2, [] { return fetch_from(1, myid); }); }); }) == 1);
+        DEMAND(fetch_from(2, [] {
+                   return fetch_from(
+                       3, [] { return fetch_from(2, [] { return fetch_from(1, myid); }); });
+               }) == 1);
         DEMAND(fetch_from(2, [] { return fetch_from(2, myid); }) == 2);
         struct Fibonacci {
             long operator()(int n) const {
@@ -342,9 +372,9 @@ TEST_CASE("tasks sent to the master run while it waits") {
             fetch_from(2, [count] {
                 for (int i = 0; i < 100; ++i)
                     DEMAND(fetch_from(1, [count] {
-                        ++count[0];
-                        return myid();
-                    }) == 1);
+                               ++count[0];
+                               return myid();
+                           }) == 1);
             });
         DEMAND(count[0] == 300);
         // From all workers at once, more than an inbox holds.
@@ -393,7 +423,9 @@ TEST_CASE("several threads of the master call at once") {
                 for (int i = 0; i < 300; ++i) {
                     if (fetch([t, i] { return 1000 * t + i; }) == 1000 * t + i)
                         ++right;
-                    if (fetch_from(2 + i % 2, [](const std::string& s) { return s + "!"; }, std::to_string(i)) == std::to_string(i) + "!")
+                    if (fetch_from(
+                            2 + i % 2, [](const std::string& s) { return s + "!"; },
+                            std::to_string(i)) == std::to_string(i) + "!")
                         ++right;
                 }
                 sync([&] {
@@ -401,10 +433,13 @@ TEST_CASE("several threads of the master call at once") {
                         spawn([] {});
                 });
                 const SharedArray<int> mine(100);
-                sync([&] { distributed(mine.indices(), [mine, t](std::size_t i) { mine[i] = t; }); });
+                sync([&] {
+                    distributed(mine.indices(), [mine, t](std::size_t i) { mine[i] = t; });
+                });
                 for (const int one : mine)
                     right += one == t ? 1 : 0;
-                right += static_cast<int>(pmap([](int i) { return i; }, std::vector<int>(100, 1)).size());
+                right += static_cast<int>(
+                    pmap([](int i) { return i; }, std::vector<int>(100, 1)).size());
             });
         for (std::thread& thread : threads)
             thread.join();
@@ -435,7 +470,8 @@ TEST_CASE("counters say what was done and what was moved") {
         for (int i = 0; i < 10; ++i)
             fetch([] {});
         thrown_by<std::runtime_error>([] { fetch([] { throw std::runtime_error("counted"); }); });
-        fetch_from(2, [](const std::vector<double>& v) { return v; }, std::vector<double>(1000));
+        fetch_from(
+            2, [](const std::vector<double>& v) { return v; }, std::vector<double>(1000));
         until([&] { return (counters() - before).tasks_done == 11; });
         const Counters spent = counters() - before;
         DEMAND(spent.tasks_spawned == 12 && spent.tasks_failed == 1);

@@ -129,7 +129,8 @@ TEST_CASE("a worker may end itself, and its task says how") {
     const auto end_of = [](auto task) {
         std::string text;
         const Outcome outcome = in_session(1, [&] {
-            std::fputs(thrown_by<ProcessExitedException>([&] { fetch_from(2, task); }).c_str(), stdout);
+            std::fputs(thrown_by<ProcessExitedException>([&] { fetch_from(2, task); }).c_str(),
+                       stdout);
             DEMAND(workers() == std::vector<int>{1});
         });
         return outcome.output;
@@ -208,9 +209,8 @@ TEST_CASE("a loop and a map over a worker that is killed fail, and the next ones
             kill(pid4, SIGKILL);
         });
         const std::vector<int> elements{0, 1, 2, 3};
-        thrown_by<ProcessExitedException>([&] {
-            pmap([again](int i) { return i == 0 ? again() : i; }, elements);
-        });
+        thrown_by<ProcessExitedException>(
+            [&] { pmap([again](int i) { return i == 0 ? again() : i; }, elements); });
         second.join();
         until([] { return nprocs() == 1; });
         DEMAND(pmap([](int i) { return 2 * i; }, elements) == std::vector<int>{0, 2, 4, 6});

@@ -43,7 +43,8 @@ TEST_CASE("a task's future cannot be put") {
 
 TEST_CASE("copies of a future share its value, whichever goes first") {
     in_session(1, [] {
-        auto first = std::make_unique<Future<std::vector<int>>>(spawn([] { return std::vector<int>(1000, 7); }));
+        auto first = std::make_unique<Future<std::vector<int>>>(
+            spawn([] { return std::vector<int>(1000, 7); }));
         Future<std::vector<int>> copy = *first;
         Future<std::vector<int>> other;
         other = copy;
@@ -111,7 +112,8 @@ TEST_CASE("large results and failures may be held in any number, too") {
         for (int i = 0; i < many; ++i) {
             const auto& future = futures[static_cast<std::size_t>(i)];
             if (i % 100 == 0)
-                DEMAND(has(thrown_by<std::out_of_range>([&] { fetch(future); }), "number " + std::to_string(i)));
+                DEMAND(has(thrown_by<std::out_of_range>([&] { fetch(future); }),
+                           "number " + std::to_string(i)));
             else
                 DEMAND(fetch(future) == std::string(200, static_cast<char>('a' + i % 26)));
         }

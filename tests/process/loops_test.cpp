@@ -10,7 +10,9 @@ namespace {
 // Which worker ran each element of a loop over n elements.
 std::vector<int> runners(int n) {
     const SharedArray<int> who(std::max(n, 1));
-    sync([&] { distributed(range(0, n), [who](long i) { who[static_cast<std::size_t>(i)] = myid(); }); });
+    sync([&] {
+        distributed(range(0, n), [who](long i) { who[static_cast<std::size_t>(i)] = myid(); });
+    });
     return {who.begin(), who.begin() + n};
 }
 
@@ -35,15 +37,19 @@ TEST_CASE("chunk i of a loop runs on worker i, the first chunks one longer") {
 TEST_CASE("a reduction goes from left to right, whatever the number of workers") {
     for (const int count : {0, 1, 2, 3, 5})
         in_session(count, [] {
-            const auto joined = [](const Range& r) { return distributed(std::plus<>{}, r, letter); };
+            const auto joined = [](const Range& r) {
+                return distributed(std::plus<>{}, r, letter);
+            };
             DEMAND(joined(range(0, 26)) == "abcdefghijklmnopqrstuvwxyz");
             DEMAND(joined(range(0, 1)) == "a" && joined(range(0, 2)) == "ab");
             DEMAND(joined(range(0, 10, 3)) == "adgj");
             DEMAND(joined(range(9, 0, -2)) == "jhfdb");
             DEMAND(joined(range(10, -1, -5)) == "kfa");
             const std::vector<std::string> words{"one ", "two ", "three ", "four ", "five"};
-            DEMAND(distributed(std::plus<>{}, words, [](const std::string& w) { return w; }) == "one two three four five");
-            DEMAND(distributed([](long a, long b) { return std::max(a, b); }, range(0, 1000), [](long i) { return (i * 7919) % 1000; }) == 999);
+            DEMAND(distributed(std::plus<>{}, words, [](const std::string& w) { return w; }) ==
+                   "one two three four five");
+            DEMAND(distributed([](long a, long b) { return std::max(a, b); }, range(0, 1000),
+                               [](long i) { return (i * 7919) % 1000; }) == 999);
             // The type of the sum, not of the element.
             DEMAND(distributed(std::plus<>{}, range(0, 1000), [](long) { return true; }) == 1000);
             thrown_by<std::invalid_argument>([&] { joined(range(5, 5)); });
@@ -66,7 +72,9 @@ TEST_CASE("a loop without an operator returns at once and is waited for by its f
         distributed(range(0, 0), [](long) {}).fetch();
         const std::vector<int> elements{5, 6, 7};
         const SharedArray<int> seen(10);
-        sync([&] { distributed(elements, [seen](int e) { seen[static_cast<std::size_t>(e)] = e; }); });
+        sync([&] {
+            distributed(elements, [seen](int e) { seen[static_cast<std::size_t>(e)] = e; });
+        });
         DEMAND(seen[5] == 5 && seen[6] == 6 && seen[7] == 7);
     });
 }
@@ -78,13 +86,17 @@ TEST_CASE("failures of a loop are those of its chunks, in order") {
                 throw std::out_of_range("element " + std::to_string(i));
             return 1;
         };
-        DEMAND(has(thrown_by<std::out_of_range>([&] { distributed(std::plus<>{}, range(0, 10), fail); }), "element 3"));
+        DEMAND(has(
+            thrown_by<std::out_of_range>([&] { distributed(std::plus<>{}, range(0, 10), fail); }),
+            "element 3"));
         try {
             sync([&] { distributed(range(0, 10), fail); });
             DEMAND(false);
         } catch (const CompositeException& error) {
             DEMAND(error.size() == 2);
-            DEMAND(has(thrown_by<std::out_of_range>([&] { std::rethrow_exception(error.exceptions()[1]); }), "element 7"));
+            DEMAND(has(thrown_by<std::out_of_range>(
+                           [&] { std::rethrow_exception(error.exceptions()[1]); }),
+                       "element 7"));
         }
         DEMAND(distributed(std::plus<>{}, range(0, 3), fail) == 3);
     });
@@ -109,8 +121,11 @@ TEST_CASE("loops nest, also on workers") {
             return distributed(std::plus<>{}, range(0, 4), [i](long j) { return 10 * i + j; });
         });
         DEMAND(value == 4 * (0 + 10 + 20 + 30) + 4 * 6);
-        const auto rows = pmap([](int i) { return pmap([i](int j) { return i * j; }, std::vector<int>{1, 2, 3}); },
-                               std::vector<int>{1, 2, 3, 4});
+        const auto rows = pmap(
+            [](int i) {
+                return pmap([i](int j) { return i * j; }, std::vector<int>{1, 2, 3});
+            },
+            std::vector<int>{1, 2, 3, 4});
         DEMAND(rows[3] == (std::vector<int>{4, 8, 12}));
     });
 }
@@ -124,17 +139,20 @@ TEST_CASE("pmap gives results in the order of the elements") {
             const auto squares = pmap([](int i) { return static_cast<long>(i) * i; }, numbers);
             for (std::size_t i = 0; i < numbers.size(); ++i)
                 DEMAND(squares[i] == static_cast<long>(i * i));
-            const auto texts = pmap([](const std::string& s) { return s + s; }, std::vector<std::string>{"a", "b", "", "cd"});
+            const auto texts = pmap([](const std::string& s) { return s + s; },
+                                    std::vector<std::string>{"a", "b", "", "cd"});
             DEMAND((texts == std::vector<std::string>{"aa", "bb", "", "cdcd"}));
             DEMAND(pmap([](int i) { return i; }, std::vector<int>{}).empty());
             const auto from_range = pmap([](long i) { return 2 * i; }, range(0, 5));
             DEMAND((from_range == std::vector<long>{0, 2, 4, 6, 8}));
-            DEMAND((pmap([](bool b) { return !b; }, std::vector<bool>{true, false}) == std::vector<bool>{false, true}));
+            DEMAND((pmap([](bool b) { return !b; }, std::vector<bool>{true, false}) ==
+                    std::vector<bool>{false, true}));
             const std::vector<Eigen::MatrixXd> matrices(5, Eigen::MatrixXd::Identity(3, 3));
             const auto traces = pmap([](const Eigen::MatrixXd& m) { return m.trace(); }, matrices);
             DEMAND(traces == std::vector<double>(5, 3.0));
             const SharedArray<int> seen(5);
-            pmap([seen](int i) { seen[static_cast<std::size_t>(i)] = 1; }, std::vector<int>{0, 1, 2, 3, 4});
+            pmap([seen](int i) { seen[static_cast<std::size_t>(i)] = 1; },
+                 std::vector<int>{0, 1, 2, 3, 4});
             DEMAND(std::count(seen.begin(), seen.end(), 1) == 5);
         });
 }
@@ -147,14 +165,16 @@ TEST_CASE("a slow element does not hold up the others") {
         std::vector<int> elements(200);
         for (std::size_t i = 0; i < elements.size(); ++i)
             elements[i] = static_cast<int>(i);
-        const auto results = pmap([left](int i) {
-            std::atomic_ref<int> count(left[0]);
-            if (i == 0)
-                until([&] { return count.load() == 0; });
-            else
-                count.fetch_sub(1);
-            return i;
-        }, elements);
+        const auto results = pmap(
+            [left](int i) {
+                std::atomic_ref<int> count(left[0]);
+                if (i == 0)
+                    until([&] { return count.load() == 0; });
+                else
+                    count.fetch_sub(1);
+                return i;
+            },
+            elements);
         DEMAND(results == elements);
     });
 }
@@ -165,13 +185,16 @@ TEST_CASE("a failure of pmap stops it") {
         std::vector<int> elements(100'000, 0);
         elements[10] = 1;
         DEMAND(has(thrown_by<std::invalid_argument>([&] {
-            pmap([calls](int i) {
-                std::atomic_ref(calls[0]).fetch_add(1);
-                if (i == 1)
-                    throw std::invalid_argument("the eleventh");
-                return i;
-            }, elements);
-        }), "the eleventh"));
+                       pmap(
+                           [calls](int i) {
+                               std::atomic_ref(calls[0]).fetch_add(1);
+                               if (i == 1)
+                                   throw std::invalid_argument("the eleventh");
+                               return i;
+                           },
+                           elements);
+                   }),
+                   "the eleventh"));
         DEMAND(calls[0] < 100'000);
         DEMAND(pmap([](int i) { return i; }, std::vector<int>{4}) == std::vector<int>{4});
     });

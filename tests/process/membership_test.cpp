@@ -33,7 +33,8 @@ TEST_CASE("alone, the master is the only worker and everything runs there") {
         DEMAND(distributed(std::plus<>{}, range(0, 100), [](long i) { return i; }) == 4950);
         sync([&] { distributed(range(0, 100), [count](long) { ++count[0]; }); });
         DEMAND(count[0] == 111);
-        DEMAND(pmap([](int i) { return i * i; }, std::vector<int>{1, 2, 3}) == (std::vector<int>{1, 4, 9}));
+        DEMAND(pmap([](int i) { return i * i; }, std::vector<int>{1, 2, 3}) ==
+               (std::vector<int>{1, 4, 9}));
         DEMAND(fetch([] { return fetch([] { return fetch(myid); }); }) == 1);
         thrown_by<RemoteException>([] {
             try {
@@ -48,7 +49,8 @@ TEST_CASE("alone, the master is the only worker and everything runs there") {
 TEST_CASE("workers come and go, and their numbers are never used again") {
     in_session(0, [] {
         DEMAND((addprocs(2) == Ids{2, 3}));
-        DEMAND((procs() == Ids{1, 2, 3} && workers() == Ids{2, 3} && nprocs() == 3 && nworkers() == 2));
+        DEMAND((procs() == Ids{1, 2, 3} && workers() == Ids{2, 3} && nprocs() == 3 &&
+                nworkers() == 2));
         for (const int id : workers())
             DEMAND(fetch_from(id, myid) == id);
         rmprocs(2).wait();
@@ -100,7 +102,8 @@ TEST_CASE("what is known of a worker, alive and dead") {
         until([] { return worker_info(2).tasks_done >= 6; });
         rmprocs(2);
         const WorkerInfo dead = worker_info(2);
-        DEMAND(dead.state == WorkerState::exited && dead.os_pid == alive.os_pid && dead.tasks_done >= 6);
+        DEMAND(dead.state == WorkerState::exited && dead.os_pid == alive.os_pid &&
+               dead.tasks_done >= 6);
         DEMAND(has(dead.exit_reason, "rmprocs"));
         thrown_by<ProcessExitedException>([] { fetch_from(3, [] { _exit(3); }); });
         until([] { return has_ended(3); });
@@ -159,10 +162,13 @@ TEST_CASE("new workers have the directory and the environment that they are give
         addprocs(1);
         addprocs(1, options);
         const auto variable = [](int id, const std::string& name) {
-            return fetch_from(id, [](const std::string& wanted) {
-                const char* value = std::getenv(wanted.c_str());
-                return std::string(value == nullptr ? "" : value);
-            }, name);
+            return fetch_from(
+                id,
+                [](const std::string& wanted) {
+                    const char* value = std::getenv(wanted.c_str());
+                    return std::string(value == nullptr ? "" : value);
+                },
+                name);
         };
         const auto directory = [] { return std::filesystem::current_path().string(); };
         DEMAND(variable(2, "DSHM_TEST_NOW") == "now" && variable(2, "DSHM_TEST_MORE").empty());
@@ -180,8 +186,10 @@ TEST_CASE("bad numbers, bad options and calls from a worker are refused, and not
         thrown_by<std::invalid_argument>([] { addprocs(1, {.dir = "/nowhere"}); });
         thrown_by<std::invalid_argument>([] { addprocs(1, {.env = {{"", "x"}}}); });
         thrown_by<std::invalid_argument>([] { addprocs(1, {.timeout = -1ms}); });
-        DEMAND(has(thrown_by<std::logic_error>([] { fetch_from(2, [] { addprocs(1); }); }), "process 1"));
-        DEMAND(has(thrown_by<std::logic_error>([] { fetch_from(2, [] { rmprocs(2); }); }), "process 1"));
+        DEMAND(has(thrown_by<std::logic_error>([] { fetch_from(2, [] { addprocs(1); }); }),
+                   "process 1"));
+        DEMAND(has(thrown_by<std::logic_error>([] { fetch_from(2, [] { rmprocs(2); }); }),
+                   "process 1"));
         DEMAND(workers() == Ids{2});
     });
 }
@@ -189,25 +197,31 @@ TEST_CASE("bad numbers, bad options and calls from a worker are refused, and not
 TEST_CASE("calls on processes that never were, or were removed, say so") {
     in_session(2, [] {
         for (const int id : {0, -1, 7, 1'000'000}) {
-            DEMAND(has(thrown_by<std::invalid_argument>([id] { spawn_at(id, [] {}); }), std::to_string(id)));
+            DEMAND(has(thrown_by<std::invalid_argument>([id] { spawn_at(id, [] {}); }),
+                       std::to_string(id)));
             thrown_by<std::invalid_argument>([id] { fetch_from(id, [] {}); });
             thrown_by<std::invalid_argument>([id] { remote_do([] {}, id); });
         }
         rmprocs(2);
         DEMAND(has(thrown_by<ProcessExitedException>([] { spawn_at(2, [] {}); }), "rmprocs"));
-        thrown_by<ProcessExitedException>([] { fetch_from(3, [] { return fetch_from(2, myid); }); });
+        thrown_by<ProcessExitedException>(
+            [] { fetch_from(3, [] { return fetch_from(2, myid); }); });
     });
 }
 
 TEST_CASE("there is one session at a time, and a program says where it is missing") {
     in_session(1, [] {
         DEMAND(has(thrown_by<std::logic_error>([] { Session second; }), "Session"));
-        DEMAND(has(thrown_by<std::logic_error>([] { fetch_from(2, [] { Session inner; }); }), "Session"));
+        DEMAND(has(thrown_by<std::logic_error>([] { fetch_from(2, [] { Session inner; }); }),
+                   "Session"));
         DEMAND(fetch_from(2, myid) == 2);
     });
-    for (const auto& text : {thrown_by<std::logic_error>([] { myid(); }), thrown_by<std::logic_error>([] { addprocs(1); }),
-                             thrown_by<std::logic_error>([] { spawn([] {}); }), thrown_by<std::logic_error>([] { SharedArray<int>(3); }),
-                             thrown_by<std::logic_error>([] { sync([] {}); }), thrown_by<std::logic_error>([] { counters(); })})
+    for (const auto& text : {thrown_by<std::logic_error>([] { myid(); }),
+                             thrown_by<std::logic_error>([] { addprocs(1); }),
+                             thrown_by<std::logic_error>([] { spawn([] {}); }),
+                             thrown_by<std::logic_error>([] { SharedArray<int>(3); }),
+                             thrown_by<std::logic_error>([] { sync([] {}); }),
+                             thrown_by<std::logic_error>([] { counters(); })})
         CHECK_THAT(text, contains("Session session("));
 }
 
@@ -227,18 +241,19 @@ TEST_CASE("a child that the program forks has no part in the session") {
         DEMAND(fetch_from(2, myid) == 2);
         // A worker's child neither.
         DEMAND(fetch_from(2, [] {
-            const pid_t grandchild = fork();
-            if (grandchild == 0)
-                _exit(9);
-            return WEXITSTATUS(wait_for(grandchild));
-        }) == 9);
+                   const pid_t grandchild = fork();
+                   if (grandchild == 0)
+                       _exit(9);
+                   return WEXITSTATUS(wait_for(grandchild));
+               }) == 9);
         DEMAND(fetch_from(2, myid) == 2);
     });
 }
 
 TEST_CASE("bad options of a session are refused") {
     const auto refused = [](SessionOptions options) {
-        return run_in_child([&] { thrown_by<std::invalid_argument>([&] { Session session(options); }); });
+        return run_in_child(
+            [&] { thrown_by<std::invalid_argument>([&] { Session session(options); }); });
     };
     CHECK(left_well(refused({.workers = -1})));
     CHECK(left_well(refused({.workers = 500})));
@@ -246,7 +261,8 @@ TEST_CASE("bad options of a session are refused") {
     CHECK(left_well(refused({.name = std::string(100, 'x')})));
     CHECK(left_well(refused({.capacity = 1})));
     CHECK(left_well(refused({.workers = 1, .start = Start::exec})));
-    for (const char* variable : {"DSHM_WORKERS", "DSHM_CAPACITY", "DSHM_TAG_OUTPUT", "DSHM_START", "DSHM_AFFINITY"}) {
+    for (const char* variable :
+         {"DSHM_WORKERS", "DSHM_CAPACITY", "DSHM_TAG_OUTPUT", "DSHM_START", "DSHM_AFFINITY"}) {
         INFO(variable);
         CHECK(left_well(run_in_child([&] {
             setenv(variable, "nonsense", 1);

@@ -73,9 +73,20 @@ TEST_CASE("all that a task printed is shown before its result, however it printe
     shown_before([] { std::cout << "cout"; }, "cout");
     shown_before([] { std::cout << "endl" << std::endl; }, "endl");
     shown_before([] { static_cast<void>(!write(STDOUT_FILENO, "write", 5)); }, "write");
-    shown_before([] { std::fputs("stderr\n", stdout); std::fflush(stdout); }, "stderr");
+    shown_before(
+        [] {
+            std::fputs("stderr\n", stdout);
+            std::fflush(stdout);
+        },
+        "stderr");
     shown_before([] { static_cast<void>(!std::system("echo child")); }, "child");
-    shown_before([] { std::printf("then it "); std::fflush(stdout); std::printf("goes on"); }, "then it goes on");
+    shown_before(
+        [] {
+            std::printf("then it ");
+            std::fflush(stdout);
+            std::printf("goes on");
+        },
+        "then it goes on");
 }
 
 TEST_CASE("output of a task that fails is shown before its failure") {
@@ -116,7 +127,12 @@ TEST_CASE("a stream that the program untied from stdio is shown before the resul
     const Outcome outcome = outcome_of(untagged(), [] {
         fetch_from(2, [] { std::ios::sync_with_stdio(false); });
         for (int i = 0; i < 2000; ++i)
-            if (const int value = fetch_from(2, [i] { std::cout << "line " << i << '\n'; return i; }); value % 100 == 0)
+            if (const int value = fetch_from(2,
+                                             [i] {
+                                                 std::cout << "line " << i << '\n';
+                                                 return i;
+                                             });
+                value % 100 == 0)
                 mark(value);
     });
     const std::vector<std::string> lines = lines_of(outcome.output);
@@ -215,7 +231,8 @@ TEST_CASE("the last words of a worker that ends or is killed are shown") {
             });
         });
     });
-    CHECK(outcome.output == "      From worker 2:\tgoes by itself\n      From worker 3:\tis killed\n");
+    CHECK(outcome.output ==
+          "      From worker 2:\tgoes by itself\n      From worker 3:\tis killed\n");
 }
 
 TEST_CASE("what the master had in its buffers is printed once") {

@@ -211,7 +211,8 @@ TEST_CASE("an array in a container, a pair or an exception-free failure is let g
     in_session(1, [] {
         const SharedArray<int> array(4);
         std::vector<SharedArray<int>> several{array, array, SharedArray<int>(2)};
-        DEMAND(fetch([](const std::vector<SharedArray<int>>& all) { return all.size(); }, several) == 3);
+        DEMAND(fetch([](const std::vector<SharedArray<int>>& all) { return all.size(); },
+                     several) == 3);
         const auto pair = fetch([array] { return std::pair(array, 5); });
         DEMAND(pair.second == 5 && pair.first.data() == array.data());
         thrown_by<std::runtime_error>([&] { fetch([array] { throw std::runtime_error("no"); }); });

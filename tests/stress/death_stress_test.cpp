@@ -64,7 +64,8 @@ int call_round(std::mt19937& random) {
     for (int i = 0; i < 20; ++i) {
         sums.push_back(spawn(slow_sum, numbers));
         nested.push_back(spawn([i] { return fetch(spawn([i] { return 7L * i; })); }));
-        texts.push_back(spawn([i](const std::string& text) { return text + std::to_string(i); }, std::string(300, 'x')));
+        texts.push_back(spawn([i](const std::string& text) { return text + std::to_string(i); },
+                              std::string(300, 'x')));
         arrays.push_back(spawn([array, i] {
             array[static_cast<std::size_t>(i)] = i;
             SharedArray<long> made(20);
@@ -104,8 +105,8 @@ std::size_t records_in_use() {
     const runtime::TaskTable& tasks = runtime::current().tasks();
     std::size_t used = 0;
     for (std::uint32_t i = 0; i < tasks.top(); ++i)
-        used += runtime::TaskState::from_bits(tasks.record(i).state.load(std::memory_order_acquire)).phase !=
-                runtime::TaskPhase::free;
+        used += runtime::TaskState::from_bits(tasks.record(i).state.load(std::memory_order_acquire))
+                    .phase != runtime::TaskPhase::free;
     return used;
 }
 
@@ -150,7 +151,8 @@ TEST_CASE("a loop, repeated until it goes through, is right although workers die
             for (bool done = false; !done;)
                 try {
                     const std::vector<int> elements(500, 3);
-                    DEMAND(distributed(std::plus<>{}, range(0, 2000), [](long i) { return i; }) == 1'999'000);
+                    DEMAND(distributed(std::plus<>{}, range(0, 2000), [](long i) { return i; }) ==
+                           1'999'000);
                     DEMAND(pmap([](int i) { return i * i; }, elements) == std::vector<int>(500, 9));
                     done = true;
                 } catch (const ProcessExitedException&) {

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -63,7 +65,8 @@ inline bool has(std::string_view text, std::string_view part) {
 
 inline std::size_t times(std::string_view text, std::string_view part) {
     std::size_t count = 0;
-    for (std::size_t at = 0; (at = text.find(part, at)) != std::string_view::npos; at += part.size())
+    for (std::size_t at = 0; (at = text.find(part, at)) != std::string_view::npos;
+         at += part.size())
         ++count;
     return count;
 }
@@ -99,10 +102,10 @@ struct Outcome {
     bool killed_by(int number) const { return WIFSIGNALED(status) && WTERMSIG(status) == number; }
 };
 
-// A file in memory that takes a child's output.
+// A file in memory that takes a child's output, each write at its end.
 class Capture {
 public:
-    Capture() : file_(memfd_create("capture", MFD_CLOEXEC)) {}
+    Capture() : file_(memfd_create("capture", MFD_CLOEXEC)) { fcntl(file_, F_SETFL, O_APPEND); }
     Capture(const Capture&) = delete;
     Capture& operator=(const Capture&) = delete;
     ~Capture() { close(file_); }
@@ -135,13 +138,14 @@ inline void await_orphans() {
     }
 }
 
-inline constexpr unsigned case_seconds = 40;
+inline constexpr unsigned case_seconds = 60;
 
 // A running case, for tests that do something to it from outside.
 class SessionCase {
 public:
     template <class Body>
-    SessionCase(SessionOptions options, Body&& body) : name_("case." + std::to_string(getpid()) + "." + std::to_string(counter()++)) {
+    SessionCase(SessionOptions options, Body&& body)
+        : name_("case." + std::to_string(getpid()) + "." + std::to_string(counter()++)) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         std::cout.flush();
         std::fflush(nullptr);
@@ -200,7 +204,8 @@ Outcome in_session(int workers, Body&& body) {
     Outcome outcome = outcome_of(workers, body);
     INFO("standard output:\n" << outcome.output);
     INFO("standard error:\n" << outcome.errors);
-    INFO((outcome.killed_by(SIGALRM) ? "the session hung: its watchdog ended it" : "the session did not end well"));
+    INFO((outcome.killed_by(SIGALRM) ? "the session hung: its watchdog ended it"
+                                     : "the session did not end well"));
     REQUIRE(outcome.exited_with(0));
     return outcome;
 }

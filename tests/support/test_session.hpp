@@ -12,8 +12,8 @@ namespace dshm::test {
 
 class TestSession {
 public:
-    static constexpr shm::Owner master_owner{shm::master_slot, 1}, launcher_owner{shm::launcher_slot, 1},
-        dead_owner{2, 1}, alive_owner{3, 1};
+    static constexpr shm::Owner master_owner{shm::master_slot, 1},
+        launcher_owner{shm::launcher_slot, 1}, dead_owner{2, 1}, alive_owner{3, 1};
     static constexpr WorkerId dead_id = 2, alive_id = 3;
 
     TestSession() : segment(make_segment()), table(segment) {
@@ -31,13 +31,15 @@ public:
 
     // What the launcher does when it sees the death; twice, because it may have been interrupted the first time.
     void bury() {
-        table.set_life(dead_owner.slot, {runtime::LifePhase::dead, dead_owner.incarnation, dead_id});
+        table.set_life(dead_owner.slot,
+                       {runtime::LifePhase::dead, dead_owner.incarnation, dead_id});
         for (int pass = 0; pass < 2; ++pass)
             recovery->bury({dead_owner, dead_id, 12345, 9});
     }
 
     // A call as `process` writes it up to a moment before the commit, with a payload of so many bytes.
-    static runtime::TaskRef fill(runtime::Process& process, WorkerId target, bool held, std::size_t payload) {
+    static runtime::TaskRef fill(runtime::Process& process, WorkerId target, bool held,
+                                 std::size_t payload) {
         const runtime::TaskRef task = *process.tasks().reserve();
         runtime::TaskRecord& record = process.tasks().record(task);
         record.control.store(runtime::control::Origin::put(process.me().bits()) |
@@ -51,12 +53,14 @@ public:
         return task;
     }
     // Commits it; whether its entry gets into a ring is up to the test.
-    static runtime::TaskRef queue(runtime::Process& process, WorkerId target, bool held, std::size_t payload) {
+    static runtime::TaskRef queue(runtime::Process& process, WorkerId target, bool held,
+                                  std::size_t payload) {
         const runtime::TaskRef task = fill(process, target, held, payload);
         process.tasks().publish(task);
         return task;
     }
-    static void write(runtime::Process& process, runtime::TaskRef task, shm::Tag tag, std::size_t payload) {
+    static void write(runtime::Process& process, runtime::TaskRef task, shm::Tag tag,
+                      std::size_t payload) {
         ship::Footprint need{};
         need.size = payload;
         runtime::PayloadRoom room(process.tasks(), task, tag, need);

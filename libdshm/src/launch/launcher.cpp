@@ -292,6 +292,8 @@ void Launcher::finish_joining() {
             return;
         }
     }
+    // A worker says that it is running before it announces it: the master must not be told in between.
+    process_.processes().announce_change();
     send_reply(socket_.get(), {joining_->ids, ""});
     joining_.reset();
 }

@@ -16,7 +16,8 @@ std::optional<unsigned> ProcessTable::slot_of(WorkerId id) const {
     std::optional<unsigned> found;
     for_each_backed([&](unsigned slot, ProcessArea&) {
         const Life now = life(slot);
-        if (now.id == id && now.phase != LifePhase::none && now.phase != LifePhase::dead)
+        if (slot != shm::launcher_slot && now.id == id && now.phase != LifePhase::none &&
+            now.phase != LifePhase::dead)
             found = slot;
     });
     return found;

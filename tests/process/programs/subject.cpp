@@ -69,7 +69,8 @@ int run(const std::string& what, const std::string& argument) {
         throw std::runtime_error("the program's own");
     else if (what == "copy") // standard input, upside down: workers have none
         for (std::string line; std::getline(std::cin, line);)
-            std::printf("%s %d\n", line.c_str(), dshm::fetch([] { return std::cin.get() == EOF ? 1 : 0; }));
+            std::printf("%s %d\n", line.c_str(),
+                        dshm::fetch([] { return std::cin.get() == EOF ? 1 : 0; }));
     else if (what == "work")
         work_for_ever();
     else if (what == "lines")

@@ -28,17 +28,26 @@ struct RawRing {
         std::memcpy(&value, bytes.data() + offset, sizeof value);
         return value;
     }
-    void set_word(std::size_t offset, std::uint64_t value) { std::memcpy(bytes.data() + offset, &value, sizeof value); }
+    void set_word(std::size_t offset, std::uint64_t value) {
+        std::memcpy(bytes.data() + offset, &value, sizeof value);
+    }
 
     static constexpr std::size_t head = 0, tail = 128, cells = 384;
-    std::uint64_t cell(std::uint64_t position) const { return word(cells + 8 * (position % Cells)); }
+    std::uint64_t cell(std::uint64_t position) const {
+        return word(cells + 8 * (position % Cells));
+    }
     // What a producer writes into the cell of a position.
     void fill_by_hand(std::uint64_t position, Entry entry) {
-        set_word(cells + 8 * (position % Cells), (position / Cells + 1) << 40 | std::uint64_t{entry.generation} << 16 | entry.index);
+        set_word(cells + 8 * (position % Cells), (position / Cells + 1) << 40 |
+                                                     std::uint64_t{entry.generation} << 16 |
+                                                     entry.index);
     }
 };
 
-Entry entry_number(std::uint64_t n) { return {static_cast<std::uint16_t>(n), static_cast<std::uint32_t>(n >> 16) & queue::entry_generation_mask}; }
+Entry entry_number(std::uint64_t n) {
+    return {static_cast<std::uint16_t>(n),
+            static_cast<std::uint32_t>(n >> 16) & queue::entry_generation_mask};
+}
 
 template <std::size_t Cells>
 std::optional<Entry> take(IndexRing<Cells>& ring) {
@@ -98,7 +107,8 @@ TEST_CASE("a producer's own hint may be anything") {
     CHECK(raw.ring().put({}) == PutResult::full);
 }
 
-TEST_CASE("cells that were filled by a producer which died before it moved tail are found, and not overwritten") {
+TEST_CASE("cells that were filled by a producer which died before it moved tail are found, and not "
+          "overwritten") {
     RawRing<8> raw;
     REQUIRE(raw.ring().put({1, 1}) == PutResult::done);
     raw.fill_by_hand(1, {2, 2});
@@ -132,7 +142,8 @@ TEST_CASE("a late store that throws tail back costs a walk and nothing else") {
         CHECK(take(raw.ring()) == entry_number(n));
 }
 
-TEST_CASE("an entry that was settled by a consumer which died before it moved head is offered again") {
+TEST_CASE(
+    "an entry that was settled by a consumer which died before it moved head is offered again") {
     RawRing<8> raw;
     for (std::uint16_t i = 0; i < 3; ++i)
         REQUIRE(raw.ring().put({i, 0}) == PutResult::done);
@@ -149,7 +160,8 @@ TEST_CASE("an entry that was settled by a consumer which died before it moved he
 TEST_CASE("a batch is looked at in place and taken by one step") {
     RawRing<8> raw;
     for (std::uint64_t n = 0; n < 6; ++n) // so that the batch below goes over the end
-        REQUIRE((raw.ring().put(entry_number(n)) == PutResult::done && take(raw.ring()).has_value()));
+        REQUIRE(
+            (raw.ring().put(entry_number(n)) == PutResult::done && take(raw.ring()).has_value()));
     for (std::uint64_t n = 6; n < 11; ++n)
         REQUIRE(raw.ring().put(entry_number(n)) == PutResult::done);
     const auto front = raw.ring().peek();
@@ -192,7 +204,8 @@ TEST_CASE("many producers and consumers lose nothing and invent nothing") {
         threads.emplace_back([&, p] {
             IndexRing<cells>::ProducerHint hint;
             for (std::size_t n; (n = next.fetch_add(1)) < entries;)
-                while ((p == 0 ? ring.put(entry_number(n)) : ring.put(entry_number(n), hint)) == PutResult::full)
+                while ((p == 0 ? ring.put(entry_number(n)) : ring.put(entry_number(n), hint)) ==
+                       PutResult::full)
                     std::this_thread::yield();
         });
     for (unsigned c = 0; c < consumers; ++c)
@@ -203,7 +216,8 @@ TEST_CASE("many producers and consumers lose nothing and invent nothing") {
                     std::this_thread::yield();
                     continue;
                 }
-                const std::size_t n = std::size_t{front->entry.generation} << 16 | front->entry.index;
+                const std::size_t n =
+                    std::size_t{front->entry.generation} << 16 | front->entry.index;
                 int nobody = 0;
                 if (n < entries && claims[n].compare_exchange_strong(nobody, 1))
                     ++claimed;

@@ -17,7 +17,8 @@ constexpr std::size_t small = 16, large = 10'000;
 std::string failure_text(const TestSession& session, TaskRef task) {
     const TaskRecord& record = session.master->tasks().record(task);
     try {
-        std::rethrow_exception(failure_of({TaskPhase::failed, record.result, payload_bytes(session.master->tasks(), record)}));
+        std::rethrow_exception(failure_of(
+            {TaskPhase::failed, record.result, payload_bytes(session.master->tasks(), record)}));
     } catch (const ProcessExitedException& error) {
         return std::to_string(error.pid()) + ": " + error.what();
     } catch (...) {
@@ -51,7 +52,8 @@ TEST_CASE("filling: the record and its block are free again") {
     for (const std::size_t size : {small, large}) {
         TestSession session;
         const auto before = session.blocks();
-        const TaskRef bare = *session.dead->tasks().reserve(); // nothing written yet: the fields are the last user's
+        const TaskRef bare =
+            *session.dead->tasks().reserve(); // nothing written yet: the fields are the last user's
         session.dead->tasks().record(bare).form = PayloadForm::block;
         const TaskRef task = TestSession::fill(*session.dead, 3, true, size);
         session.bury();
@@ -73,7 +75,8 @@ TEST_CASE("filling by another is let be") {
 TEST_CASE("queued by the dead, in no ring: it is put where it belongs") {
     TestSession session;
     const TaskRef anyone = TestSession::queue(*session.dead, 0, false, large);
-    const TaskRef for_alive = TestSession::queue(*session.dead, TestSession::alive_id, false, small);
+    const TaskRef for_alive =
+        TestSession::queue(*session.dead, TestSession::alive_id, false, small);
     const TaskRef for_master = TestSession::queue(*session.dead, 1, false, small);
     session.bury();
     CHECK(found_by(session, *session.alive) == for_alive);
@@ -88,7 +91,8 @@ TEST_CASE("queued in the ready ring of the dead: it is stolen as ever, once") {
     const TaskRef spawned = TestSession::queue(*session.dead, 0, false, small);
     const TaskRef stolen = TestSession::queue(*session.master, 0, true, small);
     session.dead->area().ready.put(entry_of(spawned));
-    session.dead->area().ready.put(entry_of(stolen)); // died before it said that its ring has something
+    session.dead->area().ready.put(
+        entry_of(stolen)); // died before it said that its ring has something
     session.bury();
     std::vector<TaskRef> found;
     while (const auto task = found_by(session, *session.alive))
@@ -115,7 +119,8 @@ TEST_CASE("queued for the dead: it fails, says that it had not started, and its 
     CHECK(session.blocks() == before);
 }
 
-TEST_CASE("running by the dead with its arguments: it fails, says that it was running, and the arguments go") {
+TEST_CASE("running by the dead with its arguments: it fails, says that it was running, and the "
+          "arguments go") {
     for (const std::size_t size : {small, large}) {
         TestSession session;
         const auto before = session.blocks();
@@ -172,7 +177,8 @@ TEST_CASE("finished by the dead: a result that is held stays, one that nobody ho
     const TaskRef dropped = TestSession::queue(*session.master, 0, false, small);
     for (const TaskRef task : {held, dropped}) {
         REQUIRE(session.dead->tasks().claim(entry_of(task)));
-        TestSession::write(*session.dead, task, shm::Tag::result(task.index, task.generation), large);
+        TestSession::write(*session.dead, task, shm::Tag::result(task.index, task.generation),
+                           large);
         session.dead->tasks().record(task).result = ResultForm::value;
         session.dead->tasks().finish(task, TaskPhase::done); // died before it freed it
     }
@@ -190,13 +196,15 @@ TEST_CASE("finished and being freed by the dead: the record and its block are fr
     for (const bool block_gone : {false, true}) {
         const TaskRef task = TestSession::queue(*session.dead, 0, true, small);
         REQUIRE(session.alive->tasks().claim(entry_of(task)));
-        TestSession::write(*session.alive, task, shm::Tag::result(task.index, task.generation), large);
+        TestSession::write(*session.alive, task, shm::Tag::result(task.index, task.generation),
+                           large);
         session.alive->tasks().record(task).result = ResultForm::value;
         session.alive->tasks().finish(task, TaskPhase::done);
         REQUIRE(session.dead->tasks().claim_finished(task));
         if (block_gone)
-            session.dead->heap().free(session.dead->tasks().block_of(session.dead->tasks().record(task)),
-                                      shm::Tag::result(task.index, task.generation));
+            session.dead->heap().free(
+                session.dead->tasks().block_of(session.dead->tasks().record(task)),
+                shm::Tag::result(task.index, task.generation));
     }
     session.bury();
     CHECK(session.blocks() == before);
@@ -207,7 +215,8 @@ TEST_CASE("held by the dead: what has ended is freed, what is queued or runs is 
     const auto before = session.blocks();
     const TaskRef ended = TestSession::queue(*session.dead, 0, true, small);
     REQUIRE(session.alive->tasks().claim(entry_of(ended)));
-    TestSession::write(*session.alive, ended, shm::Tag::result(ended.index, ended.generation), large);
+    TestSession::write(*session.alive, ended, shm::Tag::result(ended.index, ended.generation),
+                       large);
     session.alive->tasks().record(ended).result = ResultForm::value;
     session.alive->tasks().finish(ended, TaskPhase::done);
     const TaskRef waiting = TestSession::queue(*session.dead, TestSession::alive_id, true, small);
@@ -216,7 +225,8 @@ TEST_CASE("held by the dead: what has ended is freed, what is queued or runs is 
     CHECK(session.phase(ended) == TaskPhase::free);
     CHECK(session.blocks() == before);
     CHECK(session.phase(waiting) == TaskPhase::queued);
-    CHECK((session.master->tasks().record(waiting).control.load(std::memory_order_relaxed) & control::held) == 0);
+    CHECK((session.master->tasks().record(waiting).control.load(std::memory_order_relaxed) &
+           control::held) == 0);
 }
 
 TEST_CASE("open futures: those of the dead are free, those that it was putting fail or are free") {
@@ -253,7 +263,8 @@ TEST_CASE("objects held by the dead go, those of others and those under way stay
     {
         ship::Footprint need{};
         need.size = small;
-        PayloadRoom room(session.dead->tasks(), task, shm::Tag::argument(task.index, task.generation), need);
+        PayloadRoom room(session.dead->tasks(), task,
+                         shm::Tag::argument(task.index, task.generation), need);
         room.close(small, handles);
     }
     session.dead->holdings().pin(task, handles.view(), Holdings::PinUntil::ended);
@@ -268,7 +279,8 @@ TEST_CASE("objects held by the dead go, those of others and those under way stay
     {
         ship::Footprint need{};
         need.size = large;
-        PayloadRoom room(session.dead->tasks(), ended, shm::Tag::result(ended.index, ended.generation), need);
+        PayloadRoom room(session.dead->tasks(), ended,
+                         shm::Tag::result(ended.index, ended.generation), need);
         room.close(large, result_handles);
     }
     session.dead->tasks().record(ended).result = ResultForm::value;

@@ -17,7 +17,8 @@ TEST_CASE("a task goes through its phases, and every other step is refused") {
     TestSession session;
     TaskTable& tasks = session.master->tasks();
     const TaskRef task = *tasks.reserve();
-    CHECK(tasks.state(task) == TaskState{TaskPhase::filling, session.master_owner, 0, task.generation});
+    CHECK(tasks.state(task) ==
+          TaskState{TaskPhase::filling, session.master_owner, 0, task.generation});
     CHECK(!tasks.claim(entry_of(task)));
     CHECK(!tasks.claim_open(task));
     CHECK(!tasks.claim_queued(task));
@@ -29,7 +30,8 @@ TEST_CASE("a task goes through its phases, and every other step is refused") {
     TaskTable& worker = session.alive->tasks();
     CHECK(worker.claim(entry_of(task)) == task);
     CHECK(!tasks.claim(entry_of(task)));
-    CHECK(tasks.state(task) == TaskState{TaskPhase::running, session.alive_owner, 0, task.generation});
+    CHECK(tasks.state(task) ==
+          TaskState{TaskPhase::running, session.alive_owner, 0, task.generation});
     worker.record(task).form = PayloadForm::inline_bytes;
     worker.finish(task, TaskPhase::done);
     CHECK(tasks.ended(task));
@@ -126,8 +128,10 @@ TEST_CASE("the table gives every record once, then none, then what is freed") {
     CHECK(!others.reserve());
     // Freed by another process, somewhere in the middle, by hand.
     const std::uint32_t index = 40'000;
-    const auto state = TaskState::from_bits(tasks.record(index).state.load(std::memory_order_relaxed));
-    tasks.record(index).state.store(TaskState{TaskPhase::free, {}, 0, state.generation + 1}.bits(), std::memory_order_release);
+    const auto state =
+        TaskState::from_bits(tasks.record(index).state.load(std::memory_order_relaxed));
+    tasks.record(index).state.store(TaskState{TaskPhase::free, {}, 0, state.generation + 1}.bits(),
+                                    std::memory_order_release);
     const auto again = tasks.reserve();
     REQUIRE(again);
     CHECK(*again == TaskRef{index, state.generation + 1});

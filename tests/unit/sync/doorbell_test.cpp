@@ -52,7 +52,8 @@ TEST_CASE("a wait for what is there does not sleep, and one with a limit ends") 
     Bell one;
     one.bell.wait([] { return true; }, for_ever);
     one.bell.wait([] { return false; }, 1ms);
-    CHECK(seat(one.bell) % 2 == 1); // still armed: the next ring costs a system call and does no harm
+    CHECK(seat(one.bell) % 2 ==
+          1); // still armed: the next ring costs a system call and does no harm
 }
 
 TEST_CASE("the word may wrap around") {
@@ -78,7 +79,8 @@ TEST_CASE("a waker that died between its swap and its wake is made up for by rin
     // The event, and the swap, by hand: no wake follows.
     event = true;
     std::uint32_t expected = 1;
-    std::atomic_ref(*reinterpret_cast<std::uint32_t*>(&one.bell)).compare_exchange_strong(expected, 2);
+    std::atomic_ref(*reinterpret_cast<std::uint32_t*>(&one.bell))
+        .compare_exchange_strong(expected, 2);
     one.bell.ring();
     one.bell.ring_always();
     sleeper.join();
@@ -102,7 +104,8 @@ TEST_CASE("hand-overs that are only ever woken by the bell are never lost") {
     const auto play = [&](int me) {
         for (int round = 0; round < rounds; ++round) {
             while (turn.load(std::memory_order_acquire) % 2 != me)
-                bells[me].bell.wait([&] { return turn.load(std::memory_order_acquire) % 2 == me; }, for_ever);
+                bells[me].bell.wait([&] { return turn.load(std::memory_order_acquire) % 2 == me; },
+                                    for_ever);
             turn.fetch_add(1, std::memory_order_seq_cst);
             bells[1 - me].bell.ring();
         }
@@ -123,7 +126,8 @@ TEST_CASE("several threads on one bell are all woken") {
         threads.emplace_back([&] {
             for (int mine = 1; mine <= rounds; ++mine) {
                 while (round.load(std::memory_order_seq_cst) < mine)
-                    one.bell.wait([&] { return round.load(std::memory_order_seq_cst) >= mine; }, for_ever);
+                    one.bell.wait([&] { return round.load(std::memory_order_seq_cst) >= mine; },
+                                  for_ever);
                 arrived.fetch_add(1, std::memory_order_seq_cst);
                 back.bell.ring();
             }
@@ -132,7 +136,9 @@ TEST_CASE("several threads on one bell are all woken") {
         round.store(next, std::memory_order_seq_cst);
         one.bell.ring();
         while (arrived.load(std::memory_order_seq_cst) < next * sleepers)
-            back.bell.wait([&] { return arrived.load(std::memory_order_seq_cst) >= next * sleepers; }, for_ever);
+            back.bell.wait(
+                [&] { return arrived.load(std::memory_order_seq_cst) >= next * sleepers; },
+                for_ever);
     }
     for (std::thread& thread : threads)
         thread.join();
