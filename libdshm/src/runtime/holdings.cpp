@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dshm/os/clock.hpp"
 #include "dshm/runtime/payload.hpp"
 
 namespace dshm::runtime {
@@ -144,6 +145,15 @@ void Holdings::release(std::span<const ship::HandleRef> handles) {
         objects_->release({handle.index, static_cast<std::uint32_t>(handle.generation)});
 }
 
+void Holdings::release_pins_before_sleep() {
+    constexpr std::size_t few = 256;
+    constexpr std::uint64_t interval_microseconds = 10'000;
+    const std::size_t pins = pin_count_.load(std::memory_order_relaxed); // relaxed: a rhythm
+    const std::uint64_t since = os::ticks() - looked_at_.load(std::memory_order_relaxed);
+    if (pins != 0 && (pins <= few || since > interval_microseconds * os::ticks_per_microsecond()))
+        release_pins();
+}
+
 void Holdings::release_pins_after_drop() {
     // relaxed: a rhythm, nothing depends on its exactness.
     if (drops_.fetch_add(1, std::memory_order_relaxed) + 1 <
@@ -154,6 +164,7 @@ void Holdings::release_pins_after_drop() {
 }
 
 void Holdings::release_pins() {
+    looked_at_.store(os::ticks(), std::memory_order_relaxed); // relaxed: a rhythm
     std::vector<Pin> finished;
     {
         const std::lock_guard guard(pins_lock_);

@@ -42,6 +42,9 @@ struct ThreadState {
     unsigned last_woken = 0;
     unsigned depth = 0; // tasks on this stack
     std::uint64_t idle_tick = 0;
+    // Somebody was woken for what this thread waits for now. It often starts on our own processor, so
+    // the wait yields (a loop over two workers: 7 to 11 µs, 36 without).
+    bool has_woken = false;
     std::uint64_t next_theft = 0; // not before this tick
 };
 
@@ -276,7 +279,7 @@ void Scheduler::send_to(const Membership::Member& target, TaskRef task) {
     ProcessArea& area = process_->processes().area(target.owner.slot);
     auto dead = [&] { return !process_->processes().alive(target.owner); };
     put(area.inbox, entry_of(task), inbox_hints_[target.owner.slot], dead);
-    area.bell.ring();
+    thread_state.has_woken |= area.bell.ring();
     // A target that died before the entry was there has been swept already: nobody else will end
     // this task.
     if (dead() && process_->tasks().claim_queued(task))
@@ -339,7 +342,7 @@ bool Scheduler::wake(unsigned slot) {
         header.searching.clear(slot, std::memory_order_seq_cst);
         return false;
     }
-    process_->processes().area(slot).bell.ring();
+    thread_state.has_woken |= process_->processes().area(slot).bell.ring();
     return true;
 }
 
@@ -357,7 +360,10 @@ void Scheduler::find_lost_work() {
 // ---- waiting -----------------------------------------------------------------------------------
 
 bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
-    const base::ScopeGuard no_longer([this] { pass_on_wake(); });
+    const base::ScopeGuard no_longer([this] {
+        pass_on_wake();
+        thread_state.has_woken = false;
+    });
     while (!what.ready()) {
         if (may_run_ready()) {
             if (const auto awaited = what.claim_awaited()) {
@@ -403,7 +409,7 @@ Scheduler::Spin Scheduler::spin_until(WaitFor& what, std::uint64_t start, std::u
             process_->header().searching.set(process_->me().slot, std::memory_order_seq_cst);
             announced = true;
         }
-        const bool crowded = process_->whereabouts().crowded();
+        const bool crowded = process_->whereabouts().crowded() || thread_state.has_woken;
         for (int i = 0; i < (crowded ? 1 : 8); ++i) {
             if (what.ready())
                 return Spin::ready;
@@ -431,8 +437,7 @@ Scheduler::Spin Scheduler::spin_long(WaitFor& what, std::uint64_t start) {
     seat.store(mine, std::memory_order_relaxed); // relaxed: a hint about who may waste time
     const std::uint64_t slice = 20 * os::ticks_per_microsecond();
     const std::uint64_t end = start + long_spin_microseconds * os::ticks_per_microsecond();
-    while (os::ticks() < end && seat.load(std::memory_order_relaxed) == mine &&
-           !process_->whereabouts().crowded()) {
+    while (os::ticks() < end && seat.load(std::memory_order_relaxed) == mine) {
         const Spin outcome = spin_until(what, os::ticks(), slice);
         if (outcome != Spin::in_vain)
             return outcome;
@@ -445,8 +450,7 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     if (deadline != os::Clock::time_point::max())
         limit = std::clamp<std::chrono::nanoseconds>(deadline - os::Clock::now(),
                                                      std::chrono::nanoseconds(0), limit);
-    if (process_->holdings().pins_anything())
-        process_->holdings().release_pins();
+    process_->holdings().release_pins_before_sleep();
     const unsigned me = process_->me().slot;
     shm::Header& header = process_->header();
     stop_searching();

@@ -103,6 +103,8 @@ public:
     // The same when a handle has been dropped, which may have been the last but for pins: once for as
     // many drops as there are pins, so that a drop costs O(1).
     void release_pins_after_drop();
+    // The same before the process sleeps: at once when there are few, now and then when there are many.
+    void release_pins_before_sleep();
     bool pins_anything() const {
         return pin_count_.load(std::memory_order_relaxed) != 0;
     } // relaxed: a hint
@@ -159,7 +161,8 @@ private:
     std::mutex pins_lock_;
     std::vector<Pin> pins_;
     std::atomic<std::size_t> pin_count_{0};
-    std::atomic<std::size_t> drops_{0}; // of handles, since the last look
+    std::atomic<std::uint64_t> looked_at_{0}; // os::ticks() of the last look
+    std::atomic<std::size_t> drops_{0};       // of handles, since the last look
     std::size_t pins_sweep_at_ = 16;
 };
 

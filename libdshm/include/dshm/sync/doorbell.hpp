@@ -40,15 +40,17 @@ public:
             os::futex_wait(seat_.address(), armed, limit);
     }
 
-    // Wakes the sleepers, if any. Call after the event has been published by a seq_cst operation.
-    void ring() {
+    // Wakes the sleepers, if any: true when there were some. Call after the event has been published
+    // by a seq_cst operation.
+    bool ring() {
         std::uint32_t value = seat_.load(std::memory_order_seq_cst); // edge `park`
         while ((value & 1) != 0)
             if (seat_.compare_exchange(value, value + 1, std::memory_order_acq_rel,
                                        std::memory_order_acquire)) {
                 os::futex_wake_all(seat_.address());
-                return;
+                return true;
             }
+        return false;
     }
 
     // Wakes the sleepers even on an even word: for the recoverer, when a waker may have died
