@@ -149,7 +149,7 @@ public:
 private:
     bool quick() {
         const std::uint64_t now = os::ticks();
-        const std::uint64_t since = now - std::max(last_, runtime::last_idle_tick());
+        const std::uint64_t since = now - std::max(last_, runtime::task_start_tick());
         last_ = now;
         return since * 1000 < silent_task_nanoseconds * os::ticks_per_microsecond();
     }

@@ -2,6 +2,7 @@
 
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/process.hpp"
+#include "dshm/runtime/scheduler.hpp"
 #include "dshm/ship/function_id.hpp"
 
 namespace dshm::runtime {
@@ -65,7 +66,10 @@ void run_task(Process& process, TaskRef task) noexcept {
     Execution execution(process, task);
     TaskPhase phase = TaskPhase::done;
     try {
-        static_cast<const Operation*>(ship::function_address({record.function}))->run(execution);
+        const auto* operation =
+            static_cast<const Operation*>(ship::function_address({record.function}));
+        note_task_start();
+        operation->run(execution);
     } catch (...) {
         write_failure(process.tasks(), task, std::current_exception(), process.id());
         phase = TaskPhase::failed;
