@@ -1,9 +1,9 @@
 // The one type through which shared words are touched.
 //
 // A Word<T> lies in the segment. In ordinary builds each operation is that of std::atomic_ref; in
-// the crash build (-Dcrash_points=true) every touch is also a kill point: the n-th one of a victim
-// is its last instruction, so a test can stop a process between any two steps of a protocol. Orders
-// are always spelled out by the caller.
+// the crash build (DSHM_CRASH_POINTS, the library `dshm_crash` of the tests) every touch is also a
+// kill point: the n-th one of a victim is its last instruction, so a test can stop a process
+// between any two steps of a protocol. Orders are always spelled out by the caller.
 //
 // Zero-filled memory is a valid Word of value zero: fresh pages of the segment need no constructor.
 #pragma once
