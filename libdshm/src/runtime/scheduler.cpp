@@ -464,6 +464,7 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     process_->whereabouts().leave();
     if (!stack_is_deep()) // else woken for nothing: it may not begin anything
         header.parked.set(me, std::memory_order_seq_cst); // edge `park`
+    process_->counters().add(Count::parked);
     const auto start = os::Clock::now();
     process_->area().bell.wait([&] { return what.ready() || work_visible(); }, limit);
     header.parked.clear(me, std::memory_order_seq_cst);
