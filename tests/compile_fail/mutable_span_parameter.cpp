@@ -1,5 +1,5 @@
 // A parameter through which the caller's object would be changed.
-// expect: dshm: this callable cannot be called with these arguments
+// expect: dshm: a span parameter must be a span of const
 #include <span>
 #include <vector>
 

@@ -7,7 +7,8 @@
 // Dense matrices and arrays of trivially copyable scalars cross by one memcpy: fixed, dynamic and
 // bounded sizes, column- and row-major, also inside containers and types with cereal functions.
 // Expressions, blocks and maps are evaluated once, straight into the block, and arrive as plain
-// matrices. `Eigen::Map<const M>` and `Eigen::Ref<const M>` parameters read a matrix of type M
+// matrices. Sparse matrices are in eigen_sparse.hpp, transforms and the like in
+// eigen_structured.hpp; this header includes both. `Eigen::Map<const M>` and `Eigen::Ref<const M>` parameters read a matrix of type M
 // where it lies; what they show lives as long as the call. Received sizes are checked: DecodeError.
 #pragma once
 
@@ -79,14 +80,12 @@ EigenImage<M> read_image(Reader& reader) {
         rows = read_plain<Eigen::Index>(reader);
         columns = read_plain<Eigen::Index>(reader);
         if (!sizes_possible<M>(rows, columns))
-            throw DecodeError(
-                "a block is damaged, or was written as another type: a matrix of impossible size");
+            throw_damaged("a matrix of impossible size");
     }
     std::size_t count;
     if (__builtin_mul_overflow(static_cast<std::size_t>(rows), static_cast<std::size_t>(columns),
                                &count))
-        throw DecodeError("a block is damaged, or was written as another type: a matrix too large "
-                          "for any memory");
+        throw_damaged("a matrix too large for any memory");
     return {rows, columns, read_elements<typename M::Scalar>(reader, count).data()};
 }
 
@@ -188,3 +187,6 @@ struct Received<Eigen::Ref<const M>, M> {
 };
 
 } // namespace dshm::ship
+
+#include "dshm/eigen_sparse.hpp"
+#include "dshm/eigen_structured.hpp"

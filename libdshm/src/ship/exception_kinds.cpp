@@ -21,6 +21,7 @@
 
 #include "dshm/ship/exception_type.hpp"
 #include "dshm/shm/exhausted.hpp"
+#include "error_codes.hpp"
 
 namespace dshm::ship {
 
@@ -61,19 +62,18 @@ constexpr Kind from_nothing() {
 
 // ---- types with an error code -------------------------------------------------------------------
 
-const std::error_category* category_named(std::string_view name) {
-    for (const std::error_category* category : {&std::generic_category(), &std::system_category(),
-                                                &std::iostream_category(), &std::future_category()})
-        if (name == category->name())
-            return category;
-    return nullptr;
-}
-
 template <class T>
 void describe_code(ExceptionRecord& record, const std::exception& error) {
-    const std::error_code code = dynamic_cast<const T&>(error).code();
+    const auto& original = dynamic_cast<const T&>(error);
+    const std::error_code code = original.code();
     record.numbers[0] = code.value();
-    record.detail = code.category().name();
+    record.detail = name_of(code.category());
+    CodeDetails details{safe_message(code), {}, {}};
+    if constexpr (std::is_same_v<T, std::filesystem::filesystem_error>) {
+        details.first_path = original.path1().native();
+        details.second_path = original.path2().native();
+    }
+    record.payload = packed(details);
 }
 
 std::exception_ptr rebuild_as_runtime_error(RecordPointer record) {
@@ -92,11 +92,15 @@ std::string without_code_text(const std::string& message, const std::error_code&
 
 template <class T, class Make>
 std::exception_ptr rebuild_with_code(RecordPointer record, Make make) {
-    const std::error_category* category = category_named(record->detail);
-    if (category == nullptr) // a category that only the throwing side knows
+    try {
+        const CodeDetails details = unpacked(record->payload);
+        const auto code_value = static_cast<int>(record->numbers[0]);
+        const std::error_code code(code_value,
+                                   category_of(code_value, record->detail, details.text));
+        return rebuilt_as<T>(make(code, without_code_text(record->message, code), details), record);
+    } catch (const DecodeError&) { // a damaged record
         return rebuild_as_runtime_error(std::move(record));
-    const std::error_code code(static_cast<int>(record->numbers[0]), *category);
-    return rebuilt_as<T>(make(code, without_code_text(record->message, code)), record);
+    }
 }
 
 template <class T, auto Make>
@@ -105,17 +109,21 @@ constexpr Kind from_code() {
             [](RecordPointer record) { return rebuild_with_code<T>(std::move(record), Make); }};
 }
 
-std::system_error make_system_error(const std::error_code& code, const std::string& text) {
+std::system_error make_system_error(const std::error_code& code, const std::string& text,
+                                    const CodeDetails&) {
     return {code, text};
 }
-std::ios_base::failure make_stream_failure(const std::error_code& code, const std::string& text) {
+std::ios_base::failure make_stream_failure(const std::error_code& code, const std::string& text,
+                                           const CodeDetails&) {
     return std::ios_base::failure(text, code);
 }
 std::filesystem::filesystem_error make_filesystem_error(const std::error_code& code,
-                                                        const std::string& text) {
-    return {text, code};
+                                                        const std::string& text,
+                                                        const CodeDetails& details) {
+    return {text, details.first_path, details.second_path, code};
 }
-std::future_error make_future_error(const std::error_code& code, const std::string&) {
+std::future_error make_future_error(const std::error_code& code, const std::string&,
+                                    const CodeDetails&) {
     return std::future_error(static_cast<std::future_errc>(code.value()));
 }
 

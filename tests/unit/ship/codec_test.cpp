@@ -25,18 +25,9 @@
 namespace ship = dshm::ship;
 using dshm::test::packed;
 using dshm::test::Payload;
+using dshm::test::there_and_back;
 
 namespace {
-
-template <class T>
-T there_and_back(const T& value) {
-    static_assert(ship::Shippable<T>);
-    const Payload payload = packed(value);
-    ship::Reader reader = payload.reader();
-    T copy = ship::decode<T>(reader);
-    CHECK(reader.remaining() == 0);
-    return copy;
-}
 
 template <class T>
 void check_round_trip(const T& value) {

@@ -13,18 +13,9 @@
 namespace ship = dshm::ship;
 using dshm::test::packed;
 using dshm::test::Payload;
+using dshm::test::there_and_back;
 
 namespace {
-
-template <class T>
-T there_and_back(const T& value) {
-    static_assert(ship::Shippable<T>);
-    const Payload payload = packed(value);
-    ship::Reader reader = payload.reader();
-    T copy = ship::decode<T>(reader);
-    CHECK(reader.remaining() == 0);
-    return copy;
-}
 
 template <class M>
 void check_matrix(const M& matrix) {
@@ -165,5 +156,8 @@ TEST_CASE("what of Eigen cannot cross is known at compile time") {
     STATIC_REQUIRE_FALSE(
         ship::Shippable<Eigen::Map<Eigen::MatrixXd>>); // it can be sent, and arrives as a matrix
     STATIC_REQUIRE_FALSE(ship::Shippable<Eigen::Matrix<std::string, 2, 2>>);
+    STATIC_REQUIRE_FALSE(
+        ship::Shippable<ship::WireType<std::pair<Eigen::Map<Eigen::Matrix2d>, int>>>);
+    STATIC_REQUIRE(ship::Shippable<ship::WireType<std::pair<Eigen::Map<Eigen::MatrixXd>, int>>>);
     STATIC_REQUIRE(std::is_same_v<ship::WireType<Eigen::Map<Eigen::MatrixXd>>, Eigen::MatrixXd>);
 }

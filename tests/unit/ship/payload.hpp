@@ -6,6 +6,7 @@
 #include <new>
 #include <vector>
 
+#include "catch.hpp"
 #include "dshm/ship/codec.hpp"
 
 namespace dshm::test {
@@ -43,6 +44,17 @@ template <class... Ts>
 Payload packed(const Ts&... values) {
     return Payload(ship::footprint(values...).size,
                    [&](ship::Writer& writer) { ship::encode(writer, values...); });
+}
+
+// What arrives of a value. Every byte that was written is read.
+template <class T>
+T there_and_back(const T& value) {
+    static_assert(ship::Shippable<T>);
+    const Payload payload = packed(value);
+    ship::Reader reader = payload.reader();
+    T copy = ship::decode<T>(reader);
+    CHECK(reader.remaining() == 0);
+    return copy;
 }
 
 } // namespace dshm::test

@@ -1,9 +1,11 @@
 // cereal archives that write straight into a payload and read straight out of it, without a stream.
 //
-// They serve types with cereal functions (serialize, save and load, smart pointers, what the
-// headers of cereal/types add). Whatever codec.hpp knows itself takes its own path, also inside
-// such a type: a member that is a vector of doubles is one memcpy, and no cereal/types header is
-// needed for standard containers.
+// They serve types with cereal functions (serialize, save and load, load_and_construct, minimal and
+// versioned forms, what the headers of cereal/types add). Whatever codec.hpp knows itself takes its
+// own path, also inside such a type: a member that is a vector of doubles is one memcpy, and no
+// cereal/types header is needed for standard containers and smart pointers. Pointers to polymorphic
+// classes are left to cereal/types/polymorphic.hpp, which the program includes; what it finds
+// behind them comes back here.
 //
 // Every value takes at least one byte, so a count of elements can be checked against the bytes that
 // are left before anything is allocated. Values nested deeper than the stack allows are an error
@@ -21,6 +23,7 @@
 
 #include "dshm/ship/bitwise.hpp"
 #include "dshm/ship/buffer.hpp"
+#include "dshm/ship/shared_objects.hpp"
 
 namespace dshm::ship {
 
@@ -34,13 +37,23 @@ class ReadArchive;
 
 namespace detail {
 
+// A type that cereal makes from what it reads, instead of filling one that is there.
+template <class T>
+constexpr bool loads_and_constructs() {
+    if constexpr (!std::is_class_v<T>)
+        return false;
+    else
+        return cereal::traits::has_load_and_construct<T, ReadArchive>::value;
+}
+
 template <class T>
 constexpr bool has_cereal_functions() {
     if constexpr (!std::is_class_v<T> && !std::is_union_v<T>)
         return false;
     else
         return cereal::traits::is_output_serializable<T, WriteArchive>::value &&
-               cereal::traits::is_input_serializable<T, ReadArchive>::value;
+               (cereal::traits::is_input_serializable<T, ReadArchive>::value ||
+                loads_and_constructs<T>());
 }
 
 template <class T>
@@ -87,6 +100,16 @@ template <class T>
 inline constexpr bool is_binary_data = false;
 template <class T>
 inline constexpr bool is_binary_data<cereal::BinaryData<T>> = true;
+template <class T>
+inline constexpr bool is_pointer_wrapper = false;
+template <class T>
+inline constexpr bool is_pointer_wrapper<cereal::memory_detail::PtrWrapper<T>> = true;
+
+// Defined in codec_pointers.hpp.
+template <class Pointer>
+void write_pointer(WriteArchive& archive, const Pointer& pointer);
+template <class Pointer>
+void read_pointer(ReadArchive& archive, Pointer& pointer);
 
 } // namespace detail
 
@@ -97,6 +120,7 @@ public:
     explicit WriteArchive(Writer& writer) : Base(this), writer_(writer) {}
 
     Writer& writer() noexcept { return writer_; }
+    SharedObjectsWritten& shared_objects() noexcept { return shared_objects_; }
 
     template <class... Types>
     WriteArchive& operator()(Types&&... values) {
@@ -134,6 +158,8 @@ private:
             put(static_cast<std::size_t>(value.size));
         else if constexpr (detail::is_binary_data<T>)
             saveBinary(value.data, static_cast<std::size_t>(value.size));
+        else if constexpr (detail::is_pointer_wrapper<T>)
+            detail::write_pointer(*this, value.ptr);
         else if constexpr (std::is_array_v<T>)
             for (const auto& element : value)
                 put(element);
@@ -144,6 +170,7 @@ private:
     }
 
     Writer& writer_;
+    SharedObjectsWritten shared_objects_;
     detail::NestingGuard nesting_;
 };
 
@@ -154,6 +181,7 @@ public:
     explicit ReadArchive(Reader& reader) : Base(this), reader_(reader) {}
 
     Reader& reader() noexcept { return reader_; }
+    SharedObjectsRead& shared_objects() noexcept { return shared_objects_; }
 
     template <class... Types>
     ReadArchive& operator()(Types&&... values) {
@@ -190,6 +218,8 @@ private:
             value.size = static_cast<cereal::size_type>(reader_.take_count(1));
         else if constexpr (detail::is_binary_data<T>)
             loadBinary(value.data, static_cast<std::size_t>(value.size));
+        else if constexpr (detail::is_pointer_wrapper<T>)
+            detail::read_pointer(*this, value.ptr);
         else if constexpr (std::is_array_v<T>)
             for (auto& element : value)
                 get(element);
@@ -212,6 +242,7 @@ private:
     }
 
     Reader& reader_;
+    SharedObjectsRead shared_objects_;
     detail::NestingGuard nesting_;
 };
 

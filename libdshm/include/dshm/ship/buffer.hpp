@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <string>
 
 #include "dshm/base/bits.hpp"
 #include "dshm/ship/exceptions.hpp"
@@ -38,6 +39,7 @@ namespace detail {
 [[noreturn]] void throw_writer_full(std::size_t asked, std::size_t left);
 [[noreturn]] void throw_reader_short(std::size_t asked, std::size_t left);
 [[noreturn]] void throw_count_too_large(std::size_t count, std::size_t left);
+[[noreturn]] void throw_damaged(const std::string& what);
 } // namespace detail
 
 // Puts values one after another; or, without memory of its own (see Sizer), only counts where they

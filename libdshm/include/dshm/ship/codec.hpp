@@ -15,11 +15,14 @@
 // own functions throw; nothing is left behind but an unpublished payload.
 #pragma once
 
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "dshm/ship/codec_base.hpp"
 #include "dshm/ship/codec_composites.hpp"
+#include "dshm/ship/codec_pointers.hpp"
+#include "dshm/ship/codec_standard.hpp"
 #include "dshm/ship/codec_values.hpp"
 
 namespace dshm::ship {
@@ -45,7 +48,7 @@ decltype(auto) with_errors_of_cereal(F&& body) {
     try {
         return body();
     } catch (const cereal::Exception& error) {
-        throw Error(error.what());
+        throw Error(std::string("dshm: ") + error.what());
     }
 }
 

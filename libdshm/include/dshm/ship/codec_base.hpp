@@ -25,6 +25,14 @@ namespace dshm::ship {
 // A sink is a Writer or a WriteArchive, a source is a Reader or a ReadArchive, and always an
 // archive if needs_archive.
 //
+namespace detail {
+
+// Through the load_and_construct of T.
+template <class T>
+std::unique_ptr<T> load_and_construct(ReadArchive& archive);
+
+} // namespace detail
+
 // The primary template stands for what is left to cereal.
 template <class T>
 struct Codec {
@@ -34,7 +42,9 @@ struct Codec {
 
     static void write(WriteArchive& archive, const T& value) { archive.delegate(value); }
     static T read(ReadArchive& archive) {
-        if constexpr (std::is_default_constructible_v<T>) {
+        if constexpr (!cereal::traits::is_input_serializable<T, ReadArchive>::value) {
+            return std::move(*detail::load_and_construct<T>(archive));
+        } else if constexpr (std::is_default_constructible_v<T>) {
             T value{};
             archive.delegate(value);
             return value;
@@ -50,13 +60,63 @@ struct Codec {
     }
 };
 
-// A value type that can go to another process and come back.
+namespace detail {
+
 template <class T>
-concept Shippable = std::is_object_v<T> && !std::is_const_v<T> && Codec<T>::valid && !requires {
+inline constexpr bool is_write_only = requires {
     Codec<T>::write_only;
 };
 
+} // namespace detail
+
+// A value type that can go to another process and come back.
+template <class T>
+concept Shippable =
+    std::is_object_v<T> && !std::is_const_v<T> && Codec<T>::valid && !detail::is_write_only<T>;
+
 namespace detail {
+
+// Room for a T that cereal constructs, or not, before something throws.
+template <class T>
+class RoomToConstruct {
+public:
+    RoomToConstruct() : room_(std::allocator<T>().allocate(1)), wrapper_(room_) {}
+    ~RoomToConstruct() {
+        if (room_ == nullptr)
+            return;
+        if (constructed())
+            std::destroy_at(room_);
+        std::allocator<T>().deallocate(room_, 1);
+    }
+    RoomToConstruct(const RoomToConstruct&) = delete;
+    RoomToConstruct& operator=(const RoomToConstruct&) = delete;
+
+    auto& wrapper() noexcept { return wrapper_; }
+    // Throws cereal::Exception if it was not constructed.
+    std::unique_ptr<T> release() {
+        wrapper_.construct.ptr();
+        return std::unique_ptr<T>(std::exchange(room_, nullptr)); // std::allocator uses new
+    }
+
+private:
+    bool constructed() noexcept {
+        try {
+            return wrapper_.construct.ptr() != nullptr;
+        } catch (const cereal::Exception&) {
+            return false;
+        }
+    }
+
+    T* room_;
+    cereal::memory_detail::LoadAndConstructLoadWrapper<ReadArchive, T> wrapper_;
+};
+
+template <class T>
+std::unique_ptr<T> load_and_construct(ReadArchive& archive) {
+    RoomToConstruct<T> room;
+    archive.delegate(room.wrapper());
+    return room.release();
+}
 
 inline Writer& bytes_of(Writer& writer) { return writer; }
 inline Writer& bytes_of(WriteArchive& archive) { return archive.writer(); }
@@ -72,9 +132,17 @@ struct NativeCodec {
 };
 
 // A composite is as good as its parts.
+template <bool WriteOnly>
+struct MaybeWriteOnly {};
+template <>
+struct MaybeWriteOnly<true> {
+    static constexpr bool write_only = true;
+};
+
 template <class... Parts>
-using CompositeCodec =
-    NativeCodec<(Codec<Parts>::valid && ...), (Codec<Parts>::needs_archive || ...)>;
+struct CompositeCodec
+    : NativeCodec<(Codec<Parts>::valid && ...), (Codec<Parts>::needs_archive || ...)>,
+      MaybeWriteOnly<(is_write_only<Parts> || ...)> {};
 
 // Runs of at least this size are never inline in a task record, and start on a cache line of their
 // block.
@@ -123,12 +191,12 @@ void write_plain(Writer& writer, const T& value) {
 
 template <class T>
 T read_plain(Reader& reader) {
-    if constexpr (alignof(T) <= inline_alignment) {
+    if constexpr (alignof(T) <= inline_alignment && std::is_copy_constructible_v<T>) {
         return *std::launder(reinterpret_cast<const T*>(reader.take(sizeof(T), alignof(T))));
     } else {
         alignas(T) std::byte image[sizeof(T)];
-        reader.copy(image, sizeof(T), inline_alignment);
-        return *std::launder(reinterpret_cast<const T*>(image));
+        reader.copy(image, sizeof(T), std::min(alignof(T), inline_alignment));
+        return std::move(*std::launder(reinterpret_cast<T*>(image)));
     }
 }
 

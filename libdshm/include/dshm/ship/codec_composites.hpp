@@ -55,19 +55,25 @@ requires(!Bitwise<std::tuple<Ts...>>) struct Codec<std::tuple<Ts...>>
 
 template <class T, std::size_t N>
 requires(!Bitwise<std::array<T, N>>) struct Codec<std::array<T, N>> : detail::CompositeCodec<T> {
-    static_assert(N > 0, "dshm: an array of no elements has nothing to send.");
     static void write(auto& sink, const std::array<T, N>& values) {
+        if constexpr (N == 0) // every value takes at least one byte
+            detail::write_plain(detail::bytes_of(sink), std::byte{});
         for (const T& value : values)
             Codec<T>::write(sink, value);
     }
     static std::array<T, N> read(auto& source) {
+        if constexpr (N == 0)
+            detail::read_plain<std::byte>(detail::bytes_of(source));
         return read_all(source, std::make_index_sequence<N>());
     }
 
 private:
     template <std::size_t... I>
     static std::array<T, N> read_all(auto& source, std::index_sequence<I...>) {
-        return {{(static_cast<void>(I), Codec<T>::read(source))...}};
+        if constexpr (N == 0)
+            return {};
+        else
+            return {{(static_cast<void>(I), Codec<T>::read(source))...}};
     }
 };
 
@@ -143,6 +149,20 @@ inline constexpr bool is_container<std::unordered_map<K, T, H, E, A>> = true;
 template <class K, class T, class H, class E, class A>
 inline constexpr bool is_container<std::unordered_multimap<K, T, H, E, A>> = true;
 
+// The arguments of T's constructor that make what was written: text is copied out of the payload
+// once, into its node.
+template <class T>
+struct InPlace {
+    static std::tuple<T> read(auto& source) { return std::tuple<T>(Codec<T>::read(source)); }
+};
+template <class C, class Traits, class Allocator>
+struct InPlace<std::basic_string<C, Traits, Allocator>> {
+    static std::tuple<const C*, std::size_t> read(auto& source) {
+        const auto run = read_run<C>(bytes_of(source));
+        return {run.data(), run.size()};
+    }
+};
+
 // The element as it is built before it is inserted: the key of a map is const only inside.
 template <class T>
 struct Element {
@@ -200,9 +220,10 @@ private:
 
     static void read_element(auto& source, T& container) {
         if constexpr (in_parts) {
-            auto key = Codec<typename Value::first_type>::read(source);
-            container.emplace_hint(container.end(), std::move(key),
-                                   Codec<typename Value::second_type>::read(source));
+            auto key = detail::InPlace<typename Value::first_type>::read(source);
+            auto value = detail::InPlace<typename Value::second_type>::read(source);
+            container.emplace_hint(container.end(), std::piecewise_construct, std::move(key),
+                                   std::move(value));
         } else if constexpr (requires(Value value) { container.push_back(std::move(value)); }) {
             container.push_back(Codec<Value>::read(source));
         } else {

@@ -166,8 +166,11 @@ struct Codec<std::span<T, Extent>> : detail::NativeCodec<true> {
         const auto run = detail::read_run<std::remove_cv_t<T>>(detail::bytes_of(source));
         if (Extent != std::dynamic_extent && run.size() != Extent)
             throw DecodeError(
-                "a span parameter of fixed extent was given another number of elements");
-        return std::span<T, Extent>(run.data(), run.size());
+                "dshm: a span parameter of fixed extent was given another number of elements");
+        if constexpr (std::is_const_v<T>) // one sentence is enough
+            return std::span<T, Extent>(run.data(), run.size());
+        else
+            throw DecodeError("not reached: this does not compile");
     }
 };
 

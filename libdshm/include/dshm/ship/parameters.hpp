@@ -1,9 +1,9 @@
 // How an argument becomes a parameter in another process.
 //
-// The sender writes each argument as its *wire type*: the decayed type, a string for text behind a
-// pointer, a vector for a span, the plain matrix for an Eigen expression. The receiver reads it as
-// what the parameter asks for: a view of the wire type in place, anything else as a value of the
-// wire type, which then converts as in an ordinary call. So
+// The sender writes each argument as its *wire type* (wire.hpp): the decayed type, a string for text
+// behind a pointer, a vector for a span, the plain matrix for an Eigen expression. The receiver
+// reads it as what the parameter asks for: a view of the wire type in place, anything else as a
+// value of the wire type, which then converts as in an ordinary call. So
 //
 //     spawn([](std::span<const double> v) { ... }, vector);     // reads it in the block
 //     spawn([](const std::vector<double>& v) { ... }, vector);  // builds a vector
@@ -23,51 +23,36 @@
 
 #include "dshm/ship/buffer.hpp"
 #include "dshm/ship/codec.hpp"
+#include "dshm/ship/wire.hpp"
 
 namespace dshm::ship {
 
-// ---- argument to wire type ----------------------------------------------------------------------
-
-template <class T>
-struct Wire {
-    using type = T;
-};
-template <>
-struct Wire<const char*> {
-    using type = std::string;
-};
-template <>
-struct Wire<char*> {
-    using type = std::string;
-};
-template <class C, class Traits>
-struct Wire<std::basic_string_view<C, Traits>> {
-    using type = std::basic_string<C, Traits>;
-};
-template <class T, std::size_t Extent>
-struct Wire<std::span<T, Extent>> {
-    using type = std::vector<std::remove_cv_t<T>>;
-};
-
-template <class T>
-using WireType = typename Wire<std::decay_t<T>>::type;
-
 // ---- wire type to parameter ---------------------------------------------------------------------
 
+namespace detail {
+
+// A parameter that can be read from what was sent: its own wire type is that.
+template <class Param, class Argument>
+constexpr bool reads_as() {
+    if constexpr (std::is_object_v<Param> && !std::is_same_v<Param, Argument> &&
+                  std::is_same_v<WireType<Param>, Argument>)
+        return Codec<Param>::valid && !is_write_only<Param>;
+    else
+        return false;
+}
+
+} // namespace detail
+
 // The type in which a parameter of (unqualified) type Param receives an argument of wire type
-// Argument.
+// Argument: a view, or a container of views, where that is asked for.
 template <class Param, class Argument>
 struct Received {
-    using type = Argument;
+    using type = std::conditional_t<detail::reads_as<Param, Argument>(), Param, Argument>;
 };
 template <class T, std::size_t Extent, class Allocator>
 struct Received<std::span<const T, Extent>, std::vector<T, Allocator>> {
     using type = std::conditional_t<Bitwise<T> && !std::is_same_v<T, bool>,
                                     std::span<const T, Extent>, std::vector<T, Allocator>>;
-};
-template <class C, class Traits, class Allocator>
-struct Received<std::basic_string_view<C, Traits>, std::basic_string<C, Traits, Allocator>> {
-    using type = std::basic_string_view<C, Traits>;
 };
 
 template <class Param, class Argument>
@@ -118,6 +103,10 @@ template <class R, class C, class... P>
 struct ParametersOf<R (C::*)(P...)&> : ParametersOf<R (*)(P...)> {};
 template <class R, class C, class... P>
 struct ParametersOf<R (C::*)(P...) const&> : ParametersOf<R (*)(P...)> {};
+template <class R, class C, class... P>
+struct ParametersOf<R (C::*)(P...)& noexcept> : ParametersOf<R (*)(P...)> {};
+template <class R, class C, class... P>
+struct ParametersOf<R (C::*)(P...) const& noexcept> : ParametersOf<R (*)(P...)> {};
 
 template <class F>
 constexpr auto parameters_of() {
@@ -172,6 +161,19 @@ concept RemotelyInvocable = detail::CallOf<F, Args...>::possible;
 template <class F, class... Args>
 using ResultOf = WireType<typename decltype(detail::CallOf<F, Args...>::result())::type>;
 
+namespace detail {
+
+template <class F, class... Args>
+constexpr bool result_owns_itself() {
+    using Result = typename decltype(CallOf<F, Args...>::result())::type;
+    if constexpr (std::is_void_v<Result>)
+        return true;
+    else
+        return std::is_constructible_v<ResultOf<F, Args...>, Result>;
+}
+
+} // namespace detail
+
 // Reads arguments that were sent as Args... and calls `function` with them. What it returns is a
 // value: a reference or view into the arguments is copied before they go.
 template <class... Args, class F>
@@ -181,9 +183,13 @@ ResultOf<F, Args...> invoke_decoded(F& function, Reader& reader) {
                   "value, a const reference or a "
                   "view such as std::span<const T>, but not a reference through which the caller's "
                   "object would be changed.");
+    static_assert(detail::result_owns_itself<F, Args...>(),
+                  "dshm: the result of this callable holds views or pointers to text, which end "
+                  "with the call; return a container of std::string, std::vector or Eigen "
+                  "matrices instead.");
     using Call = detail::CallOf<F, Args...>;
     [[maybe_unused]] typename Call::Values values = Call::read(reader);
-    if constexpr (!RemotelyInvocable<F, Args...>)
+    if constexpr (!RemotelyInvocable<F, Args...> || !detail::result_owns_itself<F, Args...>())
         return; // one sentence is enough
     else if constexpr (std::is_void_v<ResultOf<F, Args...>>)
         Call::apply(function, values);
