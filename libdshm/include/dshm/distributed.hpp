@@ -65,10 +65,13 @@ void each(const std::vector<T>& elements, F&& f) {
         f(element);
 }
 
-// The work of one worker. Trusted as a whole, because its parts have been checked.
+// The work of one worker; what the user's callables hold is looked at one by one.
 template <class Body>
 struct RunChunk {
+    using shipped_by_parts = ship::Parts<Body>;
     Body body;
+
+    void visit_parts(auto&& visit) const { visit(body); }
 
     template <class Part>
     void operator()(const Part& part) {
@@ -78,8 +81,11 @@ struct RunChunk {
 
 template <class Op, class Body, class R>
 struct ReduceChunk {
+    using shipped_by_parts = ship::Parts<Op, Body>;
     Op op;
     Body body;
+
+    void visit_parts(auto&& visit) const { visit(op, body); }
 
     R operator()(const Range& part) {
         R total = static_cast<R>(body(part[0]));
@@ -115,11 +121,11 @@ auto start_chunks(const R& range, const Work& work) {
     const std::vector<WorkerId> ids = workers();
     const Split split = split_over(std::size(range), ids.size());
     using Part = decltype(part_of(range, 0, 0));
-    using Result = CallResult<ship::Trusted<Work>, Part>;
+    using Result = CallResult<Work, Part>;
     std::vector<Future<Result>> futures;
     futures.reserve(split.chunks);
     for (std::size_t chunk = 0; chunk < split.chunks; ++chunk)
-        futures.push_back(start_call(runtime::member_of(process, ids[chunk]), ship::trust(work),
+        futures.push_back(start_call(runtime::member_of(process, ids[chunk]), work,
                                      part_of(range, split.first(chunk), split.first(chunk + 1))));
     return futures;
 }
@@ -151,7 +157,7 @@ auto distributed(const Op& op, const R& range, const Body& body,
     const auto chunks =
         detail::start_chunks(range, detail::ReduceChunk<Operator, Function, Total>{op, body});
     for (const auto& chunk : chunks)
-        chunk.wait();
+        chunk.handle().wait();
     Operator combine = op;
     Total total = chunks[0].get();
     for (std::size_t i = 1; i < chunks.size(); ++i)

@@ -41,10 +41,13 @@ using MapResult = std::decay_t<std::invoke_result_t<F&, const T&>>;
 // Runs f over a batch. The elements are read in place where they are plain.
 template <class F, class T>
 struct MapBatch {
+    using shipped_by_parts = ship::Parts<F>;
     using R = MapResult<F, T>;
     using Elements = std::conditional_t<ship::Bitwise<T> && !std::is_same_v<T, bool>,
                                         std::span<const T>, std::vector<T>>;
     F f;
+
+    void visit_parts(auto&& visit) const { visit(f); }
 
     auto operator()(const Elements& elements) {
         const auto start = std::chrono::steady_clock::now();
@@ -82,7 +85,7 @@ public:
     void about_to_sleep() override {
         asleep_ = true;
         for (const Batch& batch : *batches_)
-            runtime::TaskWait(*process_, batch.future.task()).about_to_sleep();
+            runtime::TaskWait(*process_, batch.future.handle().task()).about_to_sleep();
     }
     std::size_t ended() const { return next_; }
 
@@ -146,9 +149,9 @@ private:
     Future<Reply> send_batch(std::size_t count) {
         const Iterator from = begin_ + static_cast<std::ptrdiff_t>(next_);
         if constexpr (ship::Bitwise<T> && std::contiguous_iterator<Iterator>)
-            return start_call(std::nullopt, ship::trust(work_), std::span<const T>(&*from, count));
+            return start_call(std::nullopt, work_, std::span<const T>(&*from, count));
         else
-            return start_call(std::nullopt, ship::trust(work_),
+            return start_call(std::nullopt, work_,
                               std::vector<T>(from, from + static_cast<std::ptrdiff_t>(count)));
     }
 

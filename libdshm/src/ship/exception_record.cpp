@@ -8,6 +8,8 @@
 #include <typeindex>
 
 #include "dshm/ship/exception_type.hpp"
+#include "dshm/ship/stack_text.hpp"
+#include "dshm/ship/throw_recorder.hpp"
 #include "exception_kinds.hpp"
 
 namespace dshm::ship {
@@ -51,9 +53,9 @@ ExceptionRecord capture_other(std::string message) {
     return record;
 }
 
-ExceptionRecord capture_at(std::exception_ptr exception, int depth) {
+ExceptionRecord capture_details(const std::exception_ptr& exception, int depth) {
     try {
-        std::rethrow_exception(std::move(exception));
+        std::rethrow_exception(exception);
     } catch (const RemoteException& error) {
         return error.record();
     } catch (const std::exception& error) {
@@ -67,6 +69,15 @@ ExceptionRecord capture_at(std::exception_ptr exception, int depth) {
     }
 }
 
+// The stack first, because capturing the rest may throw and be noted itself.
+ExceptionRecord capture_at(std::exception_ptr exception, int depth) {
+    std::vector<std::uint64_t> frames = frame_words(ThrowRecorder::calls_of(exception));
+    ExceptionRecord record = capture_details(exception, depth);
+    if (record.frames.empty())
+        record.frames = std::move(frames);
+    return record;
+}
+
 ExceptionRecord read_at(Reader& reader, int depth) {
     if (depth > deepest)
         throw DecodeError("the record of an exception is damaged: it is nested too deeply");
@@ -75,7 +86,7 @@ ExceptionRecord read_at(Reader& reader, int depth) {
     record.numbers = decode<std::array<std::int64_t, 2>>(reader);
     record.type_name = decode<std::string>(reader);
     record.message = decode<std::string>(reader);
-    record.stack = decode<std::string>(reader);
+    record.frames = decode<std::vector<std::uint64_t>>(reader);
     record.detail = decode<std::string>(reader);
     record.payload = decode<std::vector<std::byte>>(reader);
     record.hops = decode<std::vector<WorkerId>>(reader);
@@ -86,12 +97,10 @@ ExceptionRecord read_at(Reader& reader, int depth) {
 
 } // namespace
 
-ExceptionRecord capture(std::exception_ptr exception, WorkerId worker, std::string stack) {
+ExceptionRecord capture(std::exception_ptr exception, WorkerId worker) {
     ExceptionRecord record = capture_at(std::move(exception), 0);
     if (worker != 0)
         record.hops.insert(record.hops.begin(), worker);
-    if (record.stack.empty())
-        record.stack = std::move(stack);
     return record;
 }
 
@@ -118,7 +127,7 @@ std::string demangled(const std::type_info& type) {
 }
 
 void write_record(Writer& writer, const ExceptionRecord& record) {
-    encode(writer, record.kind, record.numbers, record.type_name, record.message, record.stack,
+    encode(writer, record.kind, record.numbers, record.type_name, record.message, record.frames,
            record.detail, record.payload, record.hops, record.children.size());
     for (const ExceptionRecord& child : record.children)
         write_record(writer, child);

@@ -1,9 +1,11 @@
 // The exceptions of dshm: their texts.
 #include "dshm/ship/exceptions.hpp"
 
+#include <mutex>
 #include <utility>
 
 #include "dshm/ship/exception_record.hpp"
+#include "dshm/ship/stack_text.hpp"
 
 namespace dshm {
 
@@ -33,9 +35,20 @@ std::string composite_text(const std::vector<std::exception_ptr>& exceptions) {
 
 } // namespace
 
+// What the copies of one exception share. The frames are named when somebody asks, which may be
+// after the session, so what the session knows of them is taken over at once.
+struct RemoteException::Texts {
+    explicit Texts(const ship::ExceptionRecord& record)
+        : what(ship::text_with_hops(record)), frames(ship::frames_of(record.frames)) {}
+
+    const std::string what;
+    const std::vector<ship::StackFrame> frames;
+    std::once_flag named;
+    std::string stack; // once named
+};
+
 RemoteException::RemoteException(std::shared_ptr<const ship::ExceptionRecord> record)
-    : record_(std::move(record)),
-      text_(std::make_shared<const std::string>(ship::text_with_hops(*record_))) {}
+    : record_(std::move(record)), texts_(std::make_shared<Texts>(*record_)) {}
 
 RemoteException::~RemoteException() = default;
 
@@ -47,11 +60,18 @@ const std::vector<WorkerId>& RemoteException::hops() const noexcept { return rec
 
 const std::string& RemoteException::type_name() const noexcept { return record_->type_name; }
 
-const char* RemoteException::what() const noexcept { return text_->c_str(); }
+const char* RemoteException::what() const noexcept { return texts_->what.c_str(); }
 
 const std::string& RemoteException::message() const noexcept { return record_->message; }
 
-const std::string& RemoteException::stacktrace() const noexcept { return record_->stack; }
+const std::string& RemoteException::stacktrace() const noexcept {
+    try {
+        std::call_once(texts_->named, [this] { texts_->stack = ship::stack_text(texts_->frames); });
+    } catch (...) {
+        // Out of memory: as if there were none, and asked again next time.
+    }
+    return texts_->stack;
+}
 
 ProcessExitedException::ProcessExitedException(WorkerId pid, std::string reason)
     : std::runtime_error("process " + std::to_string(pid) + " exited: " + reason), pid_(pid),

@@ -1,9 +1,16 @@
-// What the dynamic loader has loaded into this process: names, addresses and GNU build ids.
+// What the dynamic loader has loaded into this process: names, addresses and GNU build ids; and
+// loading more.
+#include <dlfcn.h>
+#include <limits.h>
 #include <link.h>
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,11 +61,67 @@ std::string build_id_of(const dl_phdr_info& info) {
     return {};
 }
 
+} // namespace
+
+std::string build_id_of_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    ElfW(Ehdr) elf{};
+    file.read(reinterpret_cast<char*>(&elf), sizeof elf);
+    if (!file || std::memcmp(elf.e_ident, ELFMAG, SELFMAG) != 0 ||
+        elf.e_phentsize != sizeof(ElfW(Phdr)))
+        return {};
+    constexpr std::size_t longest_notes = base::mebibytes(1);
+    for (std::size_t i = 0; i < elf.e_phnum; ++i) {
+        ElfW(Phdr) header{};
+        file.seekg(static_cast<std::streamoff>(elf.e_phoff + i * sizeof header));
+        file.read(reinterpret_cast<char*>(&header), sizeof header);
+        if (!file || header.p_type != PT_NOTE || header.p_filesz > longest_notes)
+            continue;
+        std::string notes(header.p_filesz, '\0');
+        file.seekg(static_cast<std::streamoff>(header.p_offset));
+        file.read(notes.data(), static_cast<std::streamsize>(notes.size()));
+        std::string id =
+            build_id_in(notes.data(), notes.data() + file.gcount(), header.p_align == 8 ? 8 : 4);
+        if (!id.empty())
+            return id;
+    }
+    return {};
+}
+
+namespace {
+
 std::string name_of(const dl_phdr_info& info) {
     if (info.dlpi_name != nullptr && info.dlpi_name[0] != '\0')
         return info.dlpi_name;
-    const auto program = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
-    return program != nullptr ? program : "the program";
+    std::error_code none;
+    const std::string program = std::filesystem::read_symlink("/proc/self/exe", none).string();
+    if (!program.empty())
+        return program;
+    const auto called = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+    return called != nullptr ? called : "the program";
+}
+
+// The file that an address is mapped from, for libraries that were opened by a relative path: the
+// directory may have been changed since.
+std::string mapped_file(std::uintptr_t address) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> maps(std::fopen("/proc/self/maps", "re"),
+                                                               &std::fclose);
+    char line[PATH_MAX + 128];
+    while (maps && std::fgets(line, sizeof line, maps.get()) != nullptr) {
+        unsigned long first = 0, last = 0;
+        const char* path = std::strchr(line, '/');
+        if (std::sscanf(line, "%lx-%lx", &first, &last) == 2 && address >= first &&
+            address < last && path != nullptr)
+            return {path, std::strcspn(path, "\n")};
+    }
+    return {};
+}
+
+void make_absolute(LoadedModule& module) {
+    if (module.name[0] == '/' || module.name.find('/') == std::string::npos)
+        return;
+    if (std::string path = mapped_file(module.first); !path.empty())
+        module.name = std::move(path);
 }
 
 // Sets the address range; gives the sizes of the segments, which tell apart modules without a build
@@ -105,17 +168,64 @@ std::uint64_t module_key(const std::string& build_id, const std::string& fallbac
     return key == 0 ? 1 : key;
 }
 
+std::string program_build_id() {
+    std::string id;
+    const auto first = [](dl_phdr_info* info, std::size_t, void* found) {
+        *static_cast<std::string*>(found) = build_id_of(*info);
+        return 1; // the program comes first
+    };
+    ::dl_iterate_phdr(first, &id);
+    return id;
+}
+
+namespace {
+
+std::optional<std::vector<LoadedModule>>& frozen_modules() {
+    static std::optional<std::vector<LoadedModule>> modules;
+    return modules;
+}
+
+std::vector<LoadedModule> list_modules() {
+    if (frozen_modules())
+        return *frozen_modules();
+    std::vector<LoadedModule> modules;
+    ::dl_iterate_phdr(&add_module, &modules);
+    for (LoadedModule& module : modules)
+        make_absolute(module);
+    return modules;
+}
+
+std::uint64_t modules_version() {
+    std::uint64_t changes = 0;
+    if (!frozen_modules())
+        ::dl_iterate_phdr(&read_version, &changes);
+    return changes;
+}
+
+// Looks into the file first, so that no code of another build ever runs.
+OpenedLibrary open_library(const std::string& path, std::uint64_t identity) {
+    OpenedLibrary opened;
+    const std::string build_id = build_id_of_file(path);
+    if (!build_id.empty() && module_key(build_id, "") != identity) {
+        opened.problem = "the file at that path is another build";
+        opened.other_build = hexadecimal(build_id);
+        return opened;
+    }
+    opened.handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (opened.handle == nullptr)
+        opened.problem = ::dlerror();
+    return opened;
+}
+
+} // namespace
+
 ModuleSource ModuleSource::of_this_process() {
-    return {[] {
-                std::vector<LoadedModule> modules;
-                ::dl_iterate_phdr(&add_module, &modules);
-                return modules;
-            },
-            [] {
-                std::uint64_t changes = 0;
-                ::dl_iterate_phdr(&read_version, &changes);
-                return changes;
-            }};
+    return {&list_modules, &modules_version, &open_library,
+            [](void* handle) { ::dlclose(handle); }};
+}
+
+void freeze_modules(std::optional<std::vector<LoadedModule>> modules) {
+    frozen_modules() = std::move(modules);
 }
 
 } // namespace dshm::ship

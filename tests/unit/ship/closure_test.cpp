@@ -31,7 +31,7 @@ public:
         : index_(other.index_), address_(this),
           arrived_(ShippingScope::current_receiving() != nullptr) {
         if (auto* scope = ShippingScope::current_sending())
-            scope->add({7, index_, 100 + index_});
+            scope->add({7, index_, 100 + index_}, this, sizeof *this);
     }
 
     std::uint32_t index() const { return index_; }
@@ -203,7 +203,7 @@ TEST_CASE("an inner scope hides an outer one") {
         CHECK(ShippingScope::current_receiving() == &inner);
     }
     CHECK(ShippingScope::current_sending() == &outer);
-    outer.add({1, 2, 3});
+    outer.add({1, 2, 3}, &outer, sizeof outer);
     CHECK(outer.handles().size() == 1);
 }
 

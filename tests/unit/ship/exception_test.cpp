@@ -282,12 +282,3 @@ TEST_CASE("a composite crosses with all its exceptions") {
                 error.exceptions()[2], [](const auto& third) { CHECK(third.pid() == 5); });
         });
 }
-
-TEST_CASE("the stack of the throwing side arrives, and stays that of the origin") {
-    const auto first =
-        ship::rebuild(ship::capture(thrown(std::runtime_error("a")), 3, "0# inner\n"));
-    const auto second = ship::rebuild(ship::capture(first, 2, "0# outer\n"));
-    caught_as<dshm::RemoteException>(second, [](const dshm::RemoteException& error) {
-        CHECK(error.stacktrace() == "0# inner\n");
-    });
-}

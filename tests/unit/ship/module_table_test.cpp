@@ -114,8 +114,9 @@ TEST_CASE("another build of a module is refused by name and build id") {
     const FunctionId id = ModuleRegistry(*table, one.source()).id_of(address(0x10010));
     ModuleRegistry receiver(*table, two.source());
     CHECK_THROWS_AS(receiver.address_of(id), dshm::UnknownFunction);
-    CHECK_THROWS_WITH(receiver.address_of(id),
-                      contains("'app' (build id 12ab)") && contains("same build"));
+    CHECK_THROWS_WITH(receiver.address_of(id), contains("'/opt/old/app' (build id 12ab)") &&
+                                                   contains("same build") &&
+                                                   contains("another one (build id 12ac)"));
 }
 
 TEST_CASE("an address outside every image is refused") {
@@ -198,8 +199,17 @@ TEST_CASE("a real library: opened, named, found by another registry") {
     const FunctionId id = before.id_of(function);
     ModuleRegistry after(*table);
     CHECK(after.address_of(id) == function);
-    CHECK_THAT(table->texts(id.module()).name, contains("libresolv"));
+    CHECK_THAT(table->texts(id.module()).path, contains("libresolv"));
     ::dlclose(library);
+}
+
+TEST_CASE("a frozen process does not ask the loader") {
+    const ship::ModuleSource source = ship::ModuleSource::of_this_process();
+    ship::freeze_modules(std::vector{module_at("/p/only", "id", 0x10000)});
+    CHECK(source.list().size() == 1);
+    CHECK(source.version() == ship::ModuleSource::of_this_process().version());
+    ship::freeze_modules(std::nullopt);
+    CHECK(source.list().size() > 1);
 }
 
 TEST_CASE("the modules of this process have build ids and ranges that do not overlap") {
@@ -212,27 +222,145 @@ TEST_CASE("the modules of this process have build ids and ranges that do not ove
     }
 }
 
-TEST_CASE(
-    "a row whose owner died before it wrote the texts serves all the same, and is completed") {
+TEST_CASE("a row whose owner died before it wrote the texts is completed by the next one") {
     const auto table = fresh_table();
     const LoadedModule module = module_at("app", "\x12\xab", 0x10000);
+    CHECK(table->enter(module) == 0);
     auto& rows =
         *reinterpret_cast<std::array<ship::ModuleEntry, ModuleTable::capacity>*>(table.get());
-    rows[0].key.store(module.key, std::memory_order_relaxed); // and then: kill -9
+    const std::uint64_t key = rows[0].key.load(std::memory_order_relaxed);
+    std::memset(static_cast<void*>(&rows[0]), 0, sizeof rows[0]);
+    rows[0].key.store(key, std::memory_order_relaxed); // and then: kill -9
 
-    CHECK(table->key(0) == module.key);
-    CHECK(table->texts(0).name == "(unnamed)");
+    CHECK(table->identity(0) == 0);
+    CHECK(table->texts(0).path == "(unnamed)");
     CHECK(table->enter(module) == 0);
-    CHECK(table->texts(0).name == "app");
+    CHECK(table->identity(0) == module.key);
+    CHECK(table->texts(0).path == "app");
     CHECK(table->texts(0).build_id == "12ab");
 }
 
-TEST_CASE("texts of any length fit, cut if need be") {
+TEST_CASE("a path that does not fit is no path any more, only a name") {
     const auto table = fresh_table();
+    const std::string directory = "/" + std::string(500, 'd') + "/";
+    const std::size_t deep = table->enter(module_at(directory + "lib.so", "id", 0x10000));
+    CHECK(table->texts(deep).path == "lib.so");
     const std::size_t row =
         table->enter(module_at(std::string(1000, 'n'), std::string(40, '\x11'), 0x10000));
-    CHECK(table->texts(row).name == std::string(207, 'n'));
+    CHECK(table->texts(row).path == std::string(455, 'n'));
     CHECK(table->texts(row).build_id == std::string(62, '1'));
+}
+
+TEST_CASE("one module at two paths has two rows, and either is understood") {
+    const auto table = fresh_table();
+    FakeProcess one{{module_at("/a/lib.so", "id-l", 0x10000)}};
+    FakeProcess two{{module_at("/b/lib.so", "id-l", 0x20000)}};
+    ModuleRegistry first(*table, one.source());
+    ModuleRegistry second(*table, two.source());
+    const FunctionId from_first = first.id_of(address(0x10010));
+    const FunctionId from_second = second.id_of(address(0x20010));
+    CHECK(table->texts(from_first.module()).path == "/a/lib.so");
+    CHECK(table->texts(from_second.module()).path == "/b/lib.so");
+    CHECK(first.address_of(from_second) == address(0x10010));
+    CHECK(second.address_of(from_first) == address(0x20010));
+}
+
+namespace {
+
+// What a FakeProcess finds in its file system.
+struct FakeFiles {
+    std::vector<LoadedModule> files;
+    int opened = 0;
+    int closed = 0;
+
+    ship::ModuleSource source_of(FakeProcess& process) {
+        ship::ModuleSource source = process.source();
+        source.open = [this, &process](const std::string& path, std::uint64_t) {
+            ship::OpenedLibrary result;
+            for (const LoadedModule& file : files)
+                if (file.name == path) {
+                    process.modules.push_back(file);
+                    ++process.version;
+                    ++opened;
+                    result.handle = &process;
+                }
+            if (result.handle == nullptr)
+                result.problem = "no such file";
+            return result;
+        };
+        source.close = [this, &process](void*) {
+            process.modules.pop_back();
+            ++process.version;
+            ++closed;
+        };
+        return source;
+    }
+};
+
+} // namespace
+
+TEST_CASE("a library that is missing is opened by its path, once") {
+    const auto table = fresh_table();
+    FakeProcess one{{module_at("/p/lib.so", "id-l", 0x50000)}};
+    FakeProcess two{{module_at("/p/app", "id-a", 0x10000)}};
+    FakeFiles files{{module_at("/p/lib.so", "id-l", 0x80000)}};
+    const FunctionId id = ModuleRegistry(*table, one.source()).id_of(address(0x50010));
+    ModuleRegistry receiver(*table, files.source_of(two));
+    CHECK(receiver.loaded_address_of(id) == nullptr);
+    CHECK(files.opened == 0);
+    CHECK(receiver.address_of(id) == address(0x80010));
+    CHECK(receiver.address_of(id) == address(0x80010));
+    CHECK(receiver.loaded_address_of(id) == address(0x80010));
+    CHECK(files.opened == 1);
+    CHECK(files.closed == 0);
+}
+
+TEST_CASE("another build at the path is closed again and refused by both build ids") {
+    const auto table = fresh_table();
+    FakeProcess one{{module_at("/p/lib.so", "\x12\xab", 0x50000)}};
+    FakeProcess two;
+    FakeFiles files{{module_at("/p/lib.so", "\x12\xac", 0x80000)}};
+    const FunctionId id = ModuleRegistry(*table, one.source()).id_of(address(0x50010));
+    ModuleRegistry receiver(*table, files.source_of(two));
+    CHECK_THROWS_WITH(receiver.address_of(id),
+                      contains("'/p/lib.so' (build id 12ab)") && contains("another build"));
+    CHECK(files.opened == 1);
+    CHECK(files.closed == 1);
+    CHECK(two.modules.empty());
+    files.files.clear();
+    CHECK_THROWS_WITH(receiver.address_of(id), contains("12ab") && contains("no such file"));
+    files.files = one.modules; // it is put back
+    CHECK(receiver.address_of(id) == address(0x50010));
+}
+
+TEST_CASE("what has no path is not looked for") {
+    const auto table = fresh_table();
+    FakeProcess one{{module_at("linux-vdso.so.1", "id-v", 0x50000)}};
+    FakeProcess two;
+    FakeFiles files{one.modules};
+    const FunctionId id = ModuleRegistry(*table, one.source()).id_of(address(0x50010));
+    ModuleRegistry receiver(*table, files.source_of(two));
+    CHECK_THROWS_WITH(receiver.address_of(id), contains("linux-vdso.so.1"));
+    CHECK(files.opened == 0);
+}
+
+TEST_CASE("a real library that is another build, or no library, is not opened") {
+    const auto open = ship::ModuleSource::of_this_process().open;
+    void* const library = ::dlopen("libresolv.so.2", RTLD_NOW | RTLD_LOCAL);
+    REQUIRE(library != nullptr);
+    std::string path;
+    for (const LoadedModule& module : ship::ModuleSource::of_this_process().list())
+        if (module.name.find("libresolv") != std::string::npos)
+            path = module.name;
+    ::dlclose(library);
+    REQUIRE_FALSE(path.empty());
+    const ship::OpenedLibrary other = open(path, 4711);
+    CHECK(other.handle == nullptr);
+    CHECK_THAT(other.problem, contains("another build"));
+    CHECK(other.other_build.size() >= 16);
+    CHECK(open("/etc/passwd", 4711).handle == nullptr);
+    CHECK(open("/nowhere/lib.so", 4711).handle == nullptr);
+    CHECK_FALSE(ship::program_build_id().empty());
 }
 
 TEST_CASE("many threads enter the same modules and agree on their rows") {
@@ -252,7 +380,7 @@ TEST_CASE("many threads enter the same modules and agree on their rows") {
     for (const auto& others : rows)
         CHECK(others == rows[0]);
     for (std::size_t i = 0; i < modules; ++i)
-        CHECK(table->texts(rows[0][i]).name == "lib" + std::to_string(i));
+        CHECK(table->texts(rows[0][i]).path == "lib" + std::to_string(i));
 }
 
 TEST_CASE("threads share a registry while libraries come and go") {

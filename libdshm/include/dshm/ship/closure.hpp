@@ -6,14 +6,19 @@
 // identity.
 //
 // What may be captured: trivially copyable values, handles of dshm, and simple aggregates of them.
-// A closure type that is not standard-layout is refused here, at compile time. `trust(f)` skips the
-// checks.
+// A closure type that is not standard-layout is refused here, at compile time; addresses of memory
+// that other processes do not have are refused when the closure is sent, and addresses of functions,
+// literals and globals are translated (capture_guard.hpp). `trust(f)` skips the checks.
+//
+// A callable that dshm makes out of a user's (the body of a loop, for one) crosses as its parts, so
+// that each is guarded, or trusted, as if it were sent alone.
 #pragma once
 
 #include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "dshm/ship/capture_guard.hpp"
 #include "dshm/ship/codec.hpp"
 
 namespace dshm::ship {
@@ -54,10 +59,33 @@ inline constexpr bool is_stateless = std::is_empty_v<F>&& std::is_default_constr
 
 } // namespace detail
 
+// A callable made of others: it says `using shipped_by_parts = ship::Parts<A, B>;`, gives them by
+// visit_parts(visit), which is visit(a, b), and is made from them by braces.
+template <class... Types>
+struct Parts {};
+template <class F>
+concept ShippedByParts = requires {
+    typename F::shipped_by_parts;
+};
+
+namespace detail {
+
+template <class F>
+constexpr bool is_shippable_closure() {
+    if constexpr (ShippedByParts<F>)
+        return []<class... Types>(Parts<Types...>) {
+            return (is_shippable_closure<Types>() && ...);
+        }(typename F::shipped_by_parts());
+    else
+        return is_function_like<F> ||
+               (std::is_copy_constructible_v<F> && (is_trusted<F> || std::is_standard_layout_v<F>));
+}
+
+} // namespace detail
+
 // A callable type that may cross.
 template <class F>
-concept ShippableClosure = detail::is_function_like<F> ||
-    (std::is_copy_constructible_v<F> && (detail::is_trusted<F> || std::is_standard_layout_v<F>));
+concept ShippableClosure = detail::is_shippable_closure<F>();
 
 namespace detail {
 
@@ -77,31 +105,50 @@ constexpr void require_shippable_closure() {
                   "move-only (such as a captured std::unique_ptr) as an argument of the call.");
 }
 
-// The place of the capture guard: the words of a closure that is about to be published, before any
-// handle in it counts.
 template <class F>
-void inspect_captures(const F&) {}
+inline constexpr bool is_guarded = !is_trusted<F> && may_hold_addresses<F>;
 
 } // namespace detail
 
 template <class F>
 void write_closure(Writer& writer, const F& function) {
-    detail::require_shippable_closure<F>();
-    if constexpr (detail::is_function_like<F>) {
-        encode(writer, function);
-    } else if constexpr (!detail::is_stateless<F>) {
-        if constexpr (!detail::is_trusted<F>)
-            detail::inspect_captures(function);
-        copy_into(writer, function);
+    if constexpr (ShippedByParts<F>) {
+        function.visit_parts([&](const auto&... parts) { (write_closure(writer, parts), ...); });
+    } else {
+        detail::require_shippable_closure<F>();
+        if constexpr (detail::is_function_like<F>)
+            encode(writer, function);
+        else if constexpr (detail::is_stateless<F>)
+            return;
+        else if constexpr (detail::is_guarded<F>)
+            detail::write_guarded(writer, function);
+        else
+            copy_into(writer, function);
     }
 }
 
 template <class F>
+F read_closure(Reader& reader);
+
+namespace detail {
+
+template <class F, class... Types>
+F read_parts(Reader& reader, Parts<Types...>) {
+    return F{read_closure<Types>(reader)...}; // braces: from left to right
+}
+
+} // namespace detail
+
+template <class F>
 F read_closure(Reader& reader) {
-    if constexpr (detail::is_function_like<F>)
+    if constexpr (ShippedByParts<F>)
+        return detail::read_parts<F>(reader, typename F::shipped_by_parts());
+    else if constexpr (detail::is_function_like<F>)
         return decode<F>(reader);
     else if constexpr (detail::is_stateless<F>)
         return F{};
+    else if constexpr (detail::is_guarded<F>)
+        return detail::read_guarded<F>(reader);
     else
         return copy_out_of<F>(reader);
 }

@@ -27,7 +27,7 @@ struct ExceptionRecord {
     std::array<std::int64_t, 2> numbers = {}; // code; pid; bytes asked and left
     std::string type_name;                    // as C++ spells it
     std::string message;                      // what(), without hops
-    std::string stack;                        // of the throwing side, one frame a line
+    std::vector<std::uint64_t> frames;        // of the throwing side: FunctionId bits of the calls
     std::string detail; // category of a code; reason of an exit; key of a registered type
     std::vector<std::byte> payload; // of a registered type that has cereal functions
     std::vector<WorkerId> hops; // nearest first; empty for what dshm itself throws at the caller
@@ -35,8 +35,9 @@ struct ExceptionRecord {
 };
 
 // The record of `exception`, with `worker` put in front of the hops it already has. Worker 0 adds
-// none.
-ExceptionRecord capture(std::exception_ptr exception, WorkerId worker, std::string stack = {});
+// none. It has the stack that the current ThrowRecorder::Scope has noted, unless it comes from
+// another task and brings its own.
+ExceptionRecord capture(std::exception_ptr exception, WorkerId worker);
 
 // The exception to throw: a RemoteException and the original's type if the record has hops, else
 // that type alone.

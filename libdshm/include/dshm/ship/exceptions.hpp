@@ -47,7 +47,9 @@ public:
     virtual const char* what() const noexcept;
     // The original's message alone.
     const std::string& message() const noexcept;
-    // The stack of the throwing side, one frame a line; empty where none was recorded.
+    // The stack of the throwing side, inside its task, one frame a line, the innermost first:
+    // "app::parse(int) [program+0x4f21]"; empty where none was recorded. The first call reads the
+    // symbols of the programs and libraries: some milliseconds.
     const std::string& stacktrace() const noexcept;
     // All that is known, as it travels; for the layers below.
     const ship::ExceptionRecord& record() const noexcept { return *record_; }
@@ -58,8 +60,10 @@ protected:
     RemoteException& operator=(const RemoteException&) noexcept = default;
 
 private:
+    struct Texts;
+
     std::shared_ptr<const ship::ExceptionRecord> record_;
-    std::shared_ptr<const std::string> text_;
+    std::shared_ptr<Texts> texts_;
 };
 
 // A process ended while something depended on it: a task that ran there, an object that lived

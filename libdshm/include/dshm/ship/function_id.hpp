@@ -36,5 +36,8 @@ static_assert(sizeof(FunctionId) == 8, "one word of a task record");
 // identity and back.
 FunctionId function_id_of(const void* address);
 const void* function_address(FunctionId function);
+// The same for who only wants to know: opens no library, and gives null for a function of a module
+// that is not loaded here.
+const void* loaded_function_address(FunctionId function);
 
 } // namespace dshm::ship

@@ -6,8 +6,8 @@
 // the current ShippingScope, and lists itself:
 //
 //     SharedArray(const SharedArray& other) : ... {
-//         if (auto* scope = ship::ShippingScope::current_sending())
-//             scope->add({kind, other.index_, other.generation_});  // the copy lies in a payload
+//         if (auto* scope = ship::ShippingScope::current_sending())  // the copy lies in a payload
+//             scope->add({kind, other.index_, other.generation_}, this, sizeof *this);
 //         else if (ship::ShippingScope::current_receiving())
 //             ...                     // `other` lies in one: re-derive the pointer
 //     }
@@ -45,20 +45,20 @@ struct HandleRef {
 static_assert(sizeof(HandleRef) == 16, "lists of these lie in the segment");
 static_assert(std::is_trivially_copyable_v<HandleRef>, "copied into the segment by memcpy");
 
-// The handles of one payload. Up to eight cost no allocation.
-class HandleList {
+// Up to eight cost no allocation.
+template <class T>
+class ShortList {
 public:
-    void add(const HandleRef& handle) {
+    void add(const T& item) {
         if (size_ < few_.size())
-            few_[size_] = handle;
+            few_[size_] = item;
         else
-            spill(handle);
+            spill(item);
         ++size_;
     }
 
-    std::span<const HandleRef> view() const noexcept {
-        return many_.empty() ? std::span<const HandleRef>(few_.data(), size_)
-                             : std::span<const HandleRef>(many_);
+    std::span<const T> view() const noexcept {
+        return many_.empty() ? std::span<const T>(few_.data(), size_) : std::span<const T>(many_);
     }
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
@@ -68,15 +68,24 @@ public:
     }
 
 private:
-    void spill(const HandleRef& handle) {
+    void spill(const T& item) {
         if (many_.empty())
             many_.assign(few_.begin(), few_.end());
-        many_.push_back(handle);
+        many_.push_back(item);
     }
 
-    std::array<HandleRef, 8> few_;
+    std::array<T, 8> few_;
     std::size_t size_ = 0;
-    std::vector<HandleRef> many_; // all of them, once there are more than a few
+    std::vector<T> many_; // all of them, once there are more than a few
+};
+
+// The handles of one payload.
+class HandleList : public ShortList<HandleRef> {};
+
+// Where a handle lies: its bytes are its own business, whatever they look like.
+struct HandlePlace {
+    const void* address;
+    std::size_t size;
 };
 
 class ShippingScope {
@@ -96,13 +105,17 @@ public:
     static ShippingScope* current_sending() noexcept { return current(Mode::sending); }
     static ShippingScope* current_receiving() noexcept { return current(Mode::receiving); }
 
-    void add(const HandleRef& handle) {
+    // Called by a handle that is being copied: what it refers to, and where the copy lies.
+    void add(const HandleRef& handle, const void* address, std::size_t size) {
+        places_.add({address, size});
         if (handles_ != nullptr)
             handles_->add(handle);
     }
     std::span<const HandleRef> handles() const noexcept {
         return handles_ == nullptr ? std::span<const HandleRef>() : handles_->view();
     }
+    // The handles that were copied in this scope.
+    std::span<const HandlePlace> places() const noexcept { return places_.view(); }
 
 private:
     static ShippingScope* current(Mode mode) noexcept {
@@ -115,6 +128,7 @@ private:
     HandleList* handles_;
     ShippingScope* outer_;
     HandleList own_;
+    ShortList<HandlePlace> places_;
 };
 
 // Types that say of themselves `using shipped_by_copy = void;` are handles in the sense above.
@@ -124,12 +138,33 @@ concept ShippedByCopy = requires {
 }
 &&std::is_copy_constructible_v<T>;
 
+namespace detail {
+
 template <class T>
-void copy_into(Writer& writer, const T& value) {
+constexpr void require_block_alignment() {
     static_assert(alignof(T) <= block_alignment,
                   "dshm: this callable or handle asks for more than 64 bytes of alignment, which "
                   "blocks of shared memory do "
                   "not have; remove its alignas, or keep the over-aligned value in a SharedArray.");
+}
+
+// The object whose image lies there.
+template <class T>
+T copy_of_image(const std::byte* source) {
+    const T& image = *std::launder(reinterpret_cast<const T*>(source));
+    if constexpr (std::is_trivially_copyable_v<T>) {
+        return image;
+    } else {
+        const ShippingScope scope(ShippingScope::Mode::receiving, nullptr);
+        return image;
+    }
+}
+
+} // namespace detail
+
+template <class T>
+void copy_into(Writer& writer, const T& value) {
+    detail::require_block_alignment<T>();
     if constexpr (std::is_trivially_copyable_v<T>) {
         writer.copy(std::addressof(value), sizeof(T), alignof(T));
     } else if (std::byte* target = writer.reserve(sizeof(T), alignof(T))) {
@@ -140,14 +175,7 @@ void copy_into(Writer& writer, const T& value) {
 
 template <class T>
 T copy_out_of(Reader& reader) {
-    const std::byte* source = reader.take(sizeof(T), alignof(T));
-    const T& image = *std::launder(reinterpret_cast<const T*>(source));
-    if constexpr (std::is_trivially_copyable_v<T>) {
-        return image;
-    } else {
-        const ShippingScope scope(ShippingScope::Mode::receiving, nullptr);
-        return image;
-    }
+    return detail::copy_of_image<T>(reader.take(sizeof(T), alignof(T)));
 }
 
 } // namespace dshm::ship
