@@ -10,6 +10,7 @@
 #include "dshm/errors.hpp"
 #include "dshm/everywhere.hpp"
 #include "dshm/launch/session_state.hpp"
+#include "dshm/launch/worker_command.hpp"
 #include "dshm/os/cpu.hpp"
 #include "dshm/os/process.hpp"
 #include "dshm/runtime/failure.hpp"
@@ -33,17 +34,32 @@ launch::SessionState& master_state(const char* call) {
     return *state;
 }
 
+Start start_of(const AddprocsOptions& options) {
+    return options.start.value_or(session_defaults().start);
+}
+
+// The kernel takes texts that end with a zero byte.
+void check_texts(const AddprocsOptions& options) {
+    std::vector<std::string_view> texts{options.dir, options.exename};
+    texts.insert(texts.end(), options.exeflags.begin(), options.exeflags.end());
+    for (const auto& [name, value] : options.env)
+        texts.insert(texts.end(), {name, value});
+    for (const std::string_view text : texts)
+        if (text.find('\0') != std::string_view::npos)
+            throw std::invalid_argument("dshm: addprocs: a zero byte in '" +
+                                        std::string(text.data()) + "...'");
+}
+
 void check(int n, const AddprocsOptions& options) {
     const std::size_t room = shm::max_workers - (runtime::current().worker_count());
     if (n < 0 || static_cast<std::size_t>(n) > room)
         throw std::invalid_argument("dshm: addprocs(" + std::to_string(n) +
                                     "): give a number from 0 to " + std::to_string(room) +
                                     ", the workers there is room for");
-    if (options.start.value_or(session_defaults().start) == Start::exec)
-        throw std::invalid_argument("dshm: workers cannot be started by exec yet; use Start::fork");
-    if (!options.exename.empty() || !options.exeflags.empty())
-        throw std::invalid_argument(
-            "dshm: exename and exeflags go with Start::exec, which is not available yet");
+    if (start_of(options) == Start::fork && (!options.exename.empty() || !options.exeflags.empty()))
+        throw std::invalid_argument("dshm: addprocs: exename and exeflags are for fresh processes; "
+                                    "add start = Start::exec");
+    check_texts(options);
     if (!options.dir.empty() && !std::filesystem::is_directory(options.dir))
         throw std::invalid_argument("dshm: addprocs: there is no directory '" + options.dir + "'");
     for (const auto& [name, value] : options.env)
@@ -68,12 +84,20 @@ launch::WorkerSettings settings_for(int n, const AddprocsOptions& options) {
     launch::WorkerSettings settings;
     settings.environment = environment_with(options.env);
     std::error_code none;
-    settings.directory =
-        options.dir.empty() ? std::filesystem::current_path(none).string() : options.dir;
+    settings.directory = options.dir.empty()
+                             ? std::filesystem::current_path(none).string()
+                             : std::filesystem::absolute(options.dir, none).string();
     settings.processors = options.affinity.value_or(session_defaults().affinity).of_workers(n);
     settings.threaded_blas = options.enable_threaded_blas;
     settings.memory_limit = options.memory_limit;
     settings.timeout_milliseconds = static_cast<std::uint64_t>(options.timeout.count());
+    settings.fresh = start_of(options) == Start::exec;
+    if (settings.fresh) {
+        launch::Command command =
+            launch::worker_command(options.exename, options.exeflags, session_defaults().arguments);
+        settings.program = std::move(command.program);
+        settings.arguments = std::move(command.arguments);
+    }
     return settings;
 }
 
@@ -153,6 +177,8 @@ std::vector<WorkerId> addprocs(int n, AddprocsOptions options) {
     check(n, options);
     if (n == 0)
         return {};
+    if (options.start == Start::fork)
+        warn_of_threads();
     return state.link->add({n, settings_for(n, options)});
 }
 
@@ -161,7 +187,7 @@ Future<void> rmprocs(const std::vector<WorkerId>& ids, RmprocsOptions options) {
     runtime::Process& process = *state.process;
     const std::vector<WorkerId> leaving = live_among(process, ids);
     Future<void> gone;
-    state.link->remove({leaving, gone.task().index, gone.task().generation});
+    state.link->remove({leaving, gone.handle().task().index, gone.handle().task().generation});
     if (options.waitfor == forever)
         gone.wait();
     else if (options.waitfor > std::chrono::milliseconds(0) && !gone.wait_for(options.waitfor))

@@ -9,10 +9,13 @@
 #include <random>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
+#include "dshm/launch/fresh_worker.hpp"
 #include "dshm/launch/session_state.hpp"
 #include "dshm/os/process.hpp"
 #include "dshm/processes.hpp"
+#include "dshm/ship/module_table.hpp"
 #include "session_defaults.hpp"
 
 namespace dshm {
@@ -97,13 +100,17 @@ void report_to_runner() {
         close(*file);
 }
 
-void warn_of_threads() {
-    if (const int threads = os::thread_count(); threads > 1)
-        std::fprintf(stderr,
-                     "dshm: the program has %d threads already; make the Session the first "
-                     "statement of main, because locks "
-                     "that other threads hold now stay locked in the workers\n",
-                     threads);
+// As asked for; else by exec where the program has threads, which a fork would lose in the middle of
+// what they do.
+Start chosen_start(const SessionOptions& options, int threads) {
+    if (options.start || threads == 1)
+        return options.start.value_or(Start::fork);
+    std::fprintf(stderr,
+                 "dshm: the program has %d threads already, so its workers will be fresh processes "
+                 "of it, which run main again up to the Session (Start::exec); make the Session "
+                 "the first statement of main, or ask for Start::fork\n",
+                 threads);
+    return Start::exec;
 }
 
 void say_where(const shm::Segment& segment) {
@@ -116,16 +123,28 @@ void say_where(const shm::Segment& segment) {
 
 } // namespace
 
+void warn_of_threads() {
+    const int threads = std::exchange(session_defaults().threads, 1);
+    if (threads > 1)
+        std::fprintf(stderr,
+                     "dshm: the program has %d threads already; make the Session the first "
+                     "statement of main, because locks "
+                     "that other threads hold now stay locked in the workers\n",
+                     threads);
+}
+
 struct Session::State {
     explicit State(const SessionOptions& options)
         : session({options.name.value_or(default_name()), options.capacity.value_or(0),
-                   options.seed.value_or(std::random_device{}())},
+                   options.seed.value_or(std::random_device{}()), ship::program_build_id()},
                   options.tag_output.value_or(true)) {}
 
     launch::SessionState session;
 };
 
 Session::Session(SessionOptions given) {
+    if (launch::is_fresh_worker())
+        launch::run_fresh_worker();
     if (launch::current_session_state() != nullptr || runtime::current_or_null() != nullptr)
         throw std::logic_error(
             "dshm: there is a Session in this process already; end it before making another");
@@ -136,13 +155,16 @@ Session::Session(SessionOptions given) {
     if (first_workers < 0 || first_workers > static_cast<int>(shm::max_workers))
         throw std::invalid_argument("dshm: a session has 0 to " + std::to_string(shm::max_workers) +
                                     " workers, not " + std::to_string(first_workers));
-    warn_of_threads();
+    const int threads = os::thread_count();
+    session_defaults() = {chosen_start(options, threads),
+                          options.affinity.value_or(Affinity::none()), os::own_arguments(),
+                          threads};
+    if (options.start == Start::fork)
+        warn_of_threads();
     shm::remove_stale_segments();
     state_ = std::make_unique<State>(options);
     if (flag_variable("DSHM_VERBOSE").value_or(false))
         say_where(state_->session.segment);
-    session_defaults() = {options.start.value_or(Start::fork),
-                          options.affinity.value_or(Affinity::none())};
     if (first_workers > 0)
         addprocs(first_workers);
 }

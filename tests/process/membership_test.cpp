@@ -260,7 +260,6 @@ TEST_CASE("bad options of a session are refused") {
     CHECK(left_well(refused({.name = "a/b"})));
     CHECK(left_well(refused({.name = std::string(100, 'x')})));
     CHECK(left_well(refused({.capacity = 1})));
-    CHECK(left_well(refused({.workers = 1, .start = Start::exec})));
     for (const char* variable :
          {"DSHM_WORKERS", "DSHM_CAPACITY", "DSHM_TAG_OUTPUT", "DSHM_START", "DSHM_AFFINITY"}) {
         INFO(variable);

@@ -35,6 +35,7 @@ struct Options {
     std::string name;
     std::string affinity;
     std::string capacity;
+    std::string start;
     bool untagged = false;
     bool verbose = false;
     std::vector<std::string> program;
@@ -56,6 +57,11 @@ int worker_count(const std::string& text) {
         throw CLI::ValidationError("-n " + text + ": give a number of workers from 1 to " +
                                    std::to_string(most) + ", or auto");
     return count;
+}
+
+// Empty for a start mode, else what is wrong, as CLI11 wants it.
+std::string start_mode(const std::string& text) {
+    return text == "fork" || text == "exec" ? "" : text + " is neither fork nor exec";
 }
 
 // What is left of the command line, if it begins with a program.
@@ -126,6 +132,7 @@ int run(const Options& options, int workers) {
     set("DSHM_NAME", options.name);
     set("DSHM_AFFINITY", options.affinity);
     set("DSHM_CAPACITY", options.capacity);
+    set("DSHM_START", options.start);
     set("DSHM_TAG_OUTPUT", options.untagged ? "0" : "");
     set("DSHM_VERBOSE", options.verbose ? "1" : "");
     forward_signals();
@@ -168,6 +175,9 @@ int main(int argc, char** argv) {
     app.add_option("--name", options.name, "name of the session");
     app.add_option("--affinity", options.affinity,
                    "none, compact, balanced or a list of processors such as 0,2");
+    app.add_option("--start", options.start,
+                   "fork or exec: how workers are started, where the program does not say")
+        ->check(start_mode);
     app.add_option("--capacity", options.capacity, "bytes of address space of the segment");
     app.add_flag("--no-tag", options.untagged, "show workers' output without 'From worker N:'");
     app.add_flag("--verbose", options.verbose, "say where the segment lies");

@@ -30,8 +30,10 @@ struct AddprocsOptions {
     std::optional<Affinity> affinity = {}; // default: as the session says
     bool enable_threaded_blas = false;     // else BLAS and OpenMP have one thread in each worker
     std::chrono::milliseconds timeout = std::chrono::seconds(60);
-    std::string exename = {};               // for Start::exec
-    std::vector<std::string> exeflags = {}; // for Start::exec
+    // For Start::exec alone. The program to start, looked for on PATH if it has no slash; default:
+    // this program, with its own arguments. Then `exeflags`.
+    std::string exename = {};
+    std::vector<std::string> exeflags = {};
     std::size_t memory_limit =
         0; // bytes of address space for each worker beyond the segment; 0: none
 };
@@ -39,7 +41,8 @@ struct AddprocsOptions {
 // Starts n workers and gives their ids, ascending, once all of them take tasks. Only process 1 may
 // call it: elsewhere it throws std::logic_error. Throws std::invalid_argument for bad values and
 // std::runtime_error, with the reason and what the worker printed, when one does not start; then
-// none is left. About 0.1 ms for each worker.
+// none is left. About 0.1 ms for each forked worker, for others what their program takes up to its
+// Session.
 std::vector<WorkerId> addprocs(int n = cpu_count(), AddprocsOptions options = {});
 
 inline constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();

@@ -22,7 +22,7 @@ namespace dshm {
 // How workers are started.
 enum class Start {
     fork, // from the state that the program had when its Session was made
-    exec, // as a fresh process of the same program; not available yet
+    exec, // as a fresh process of the same program, which runs main again up to its Session
 };
 
 // Every field has an environment variable that serves where the program leaves it empty.
@@ -35,17 +35,21 @@ struct SessionOptions {
     std::optional<std::uint64_t> seed = {}; // DSHM_SEED; default: from the system's random numbers
     std::optional<bool> tag_output =
         {}; // DSHM_TAG_OUTPUT: "From worker N:" before workers' lines; default: yes
-    std::optional<Start> start = {}; // DSHM_START: "fork"; default: fork
+    std::optional<Start> start =
+        {}; // DSHM_START: "fork" or "exec"; default: fork, but exec if there are threads
     std::optional<Affinity> affinity =
         {}; // DSHM_AFFINITY: "none", "compact", "balanced" or "0,2"; default: none
 };
 
-// Make it the first statement of main, while the program has one thread. Its end ends the workers:
+// Make it the first statement of main, while the program has one thread: a worker that is forked has
+// no other threads, so where there are some, workers are started by exec unless the program asks for
+// fork, and a line on standard error says so. Its end ends the workers:
 // what still runs after five seconds is killed.
 //
 // Throws std::logic_error when there is a session already, std::invalid_argument for a bad option
 // or variable, SharedMemoryExhausted when not even its head fits into shared memory,
-// std::system_error when the system refuses. In a worker process the constructor does not return.
+// std::system_error when the system refuses. In a worker process the constructor does not return, and
+// its options are those of the session it works for.
 class Session {
 public:
     explicit Session(SessionOptions options = {});

@@ -37,12 +37,13 @@ Link::Link(shm::Segment& segment, bool tag_output) {
     socket_ = os::Fd(ends[0]);
     os::Fd theirs(ends[1]);
     flush_own_output();
-    const pid_t master = getpid();
+    LauncherStart start{&segment, getpid(), std::move(theirs), tag_output,
+                        ship::ModuleSource::of_this_process().list()};
     process_ = fork();
     if (process_ < 0)
         throw std::system_error(errno, std::generic_category(), "dshm: cannot fork the launcher");
     if (process_ == 0)
-        run_launcher({&segment, master, std::move(theirs), tag_output});
+        run_launcher(std::move(start));
     pidfd_ = os::open_pidfd(process_);
 }
 

@@ -3,8 +3,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstring>
 #include <span>
+#include <stdexcept>
 #include <system_error>
 #include <tuple>
 
@@ -59,43 +62,35 @@ std::optional<std::vector<std::byte>> receive_frame(int socket) {
     return body;
 }
 
+// More than any environment the kernel passes on: a frame that claims so much is none.
+constexpr std::uint64_t longest_frame = std::uint64_t{64} << 20;
+
 using SettingsFields =
     std::tuple<std::vector<std::string>, std::string, std::vector<std::vector<int>>, bool,
-               std::uint64_t, std::uint64_t>;
+               std::uint64_t, std::uint64_t, bool, std::string, std::vector<std::string>>;
 enum class RequestKind : int { add, remove, stop };
 
 SettingsFields fields_of(const WorkerSettings& s) {
-    return {s.environment,   s.directory,    s.processors,
-            s.threaded_blas, s.memory_limit, s.timeout_milliseconds};
+    return {s.environment,          s.directory, s.processors, s.threaded_blas, s.memory_limit,
+            s.timeout_milliseconds, s.fresh,     s.program,    s.arguments};
 }
 
 WorkerSettings settings_of(SettingsFields fields) {
-    auto& [environment, directory, processors, threaded, limit, timeout] = fields;
+    auto& [environment, directory, processors, threaded, limit, timeout, fresh, program,
+           arguments] = fields;
     return {std::move(environment),
             std::move(directory),
             std::move(processors),
             threaded,
             limit,
-            timeout};
+            timeout,
+            fresh,
+            std::move(program),
+            std::move(arguments)};
 }
 
-} // namespace
-
-void send_request(int socket, const Request& request) {
-    if (request.add)
-        send_frame(socket, RequestKind::add, request.add->count, fields_of(request.add->settings));
-    else if (request.remove)
-        send_frame(socket, RequestKind::remove, request.remove->ids, request.remove->future_index,
-                   request.remove->future_generation);
-    else
-        send_frame(socket, RequestKind::stop, request.stop->grace_milliseconds);
-}
-
-std::optional<Request> receive_request(int socket) {
-    const auto body = receive_frame(socket);
-    if (!body)
-        return std::nullopt;
-    ship::Reader reader(body->data(), body->size());
+Request decode_request(std::span<const std::byte> body) {
+    ship::Reader reader(body.data(), body.size());
     Request request;
     switch (ship::decode<RequestKind>(reader)) {
     case RequestKind::add: {
@@ -113,6 +108,45 @@ std::optional<Request> receive_request(int socket) {
         request.stop = Stop{ship::decode<std::uint64_t>(reader)};
         break;
     }
+    return request;
+}
+
+} // namespace
+
+void send_request(int socket, const Request& request) {
+    if (request.add)
+        send_frame(socket, RequestKind::add, request.add->count, fields_of(request.add->settings));
+    else if (request.remove)
+        send_frame(socket, RequestKind::remove, request.remove->ids, request.remove->future_index,
+                   request.remove->future_generation);
+    else
+        send_frame(socket, RequestKind::stop, request.stop->grace_milliseconds);
+}
+
+bool RequestReader::read_available(int socket) {
+    std::array<std::byte, 16384> piece;
+    for (;;) {
+        const ssize_t done = recv(socket, piece.data(), piece.size(), MSG_DONTWAIT);
+        if (done > 0)
+            bytes_.insert(bytes_.end(), piece.begin(), piece.begin() + done);
+        else if (done == 0)
+            return false;
+        else if (errno != EINTR)
+            return errno == EAGAIN;
+    }
+}
+
+std::optional<Request> RequestReader::next() {
+    std::uint64_t size = 0;
+    if (bytes_.size() < sizeof size)
+        return std::nullopt;
+    std::memcpy(&size, bytes_.data(), sizeof size);
+    if (size > longest_frame)
+        throw std::length_error("a request of " + std::to_string(size) + " bytes");
+    if (bytes_.size() - sizeof size < size)
+        return std::nullopt;
+    Request request = decode_request(std::span(bytes_).subspan(sizeof size, size));
+    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(sizeof size + size));
     return request;
 }
 

@@ -1,11 +1,7 @@
 #include "dshm/launch/worker.hpp"
 
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio_ext.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,10 +9,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <iostream>
 
+#include "dshm/launch/worker_setup.hpp"
 #include "dshm/os/clock.hpp"
 #include "dshm/os/process.hpp"
 #include "dshm/runtime/process.hpp"
@@ -29,8 +25,6 @@ namespace {
 // has printed nothing: no system call is needed to know. (A write takes 0.35 µs and more here, 0.2 µs
 // where system calls are quick; the check itself takes 0.3 µs.)
 constexpr std::uint64_t silent_task_nanoseconds = 180;
-// Killed before the master when memory runs out, but after what the user made more eligible.
-constexpr const char* out_of_memory_score = "200";
 
 [[noreturn]] void leave(int status) {
     std::cout.flush();
@@ -49,63 +43,6 @@ void close_files_except(std::array<int, N> kept) {
         next = static_cast<unsigned>(file) + 1;
     }
     syscall(SYS_close_range, next, ~0u, 0);
-}
-
-void connect_streams(const os::Fd& output, const os::Fd& errors) {
-    const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    dup2(nothing, STDIN_FILENO);
-    dup2(output.get(), STDOUT_FILENO);
-    dup2(errors.get(), STDERR_FILENO);
-    std::setvbuf(stdout, nullptr, _IOFBF, 1 << 16);
-}
-
-void set_environment(const WorkerSettings& settings) {
-    clearenv();
-    for (const std::string& entry : settings.environment)
-        if (const auto equals = entry.find('='); equals != std::string::npos)
-            setenv(entry.substr(0, equals).c_str(), entry.c_str() + equals + 1, 1);
-    if (!settings.directory.empty() && chdir(settings.directory.c_str()) != 0) {
-        std::perror(("dshm: cannot enter the directory '" + settings.directory + "'").c_str());
-        _exit(1);
-    }
-}
-
-// Libraries that are loaded already read no environment any more: they are told.
-void limit_library_threads(bool threaded) {
-    if (threaded)
-        return;
-    for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
-        setenv(name, "1", 0);
-    for (const char* setter : {"omp_set_num_threads", "openblas_set_num_threads"})
-        if (void* function = dlsym(RTLD_DEFAULT, setter))
-            reinterpret_cast<void (*)(int)>(function)(1);
-}
-
-void limit_memory(std::uint64_t bytes, std::uint64_t segment) {
-    if (bytes == 0)
-        return;
-    const rlimit limit{bytes + segment, bytes + segment};
-    setrlimit(RLIMIT_AS, &limit);
-}
-
-void pin_to(const std::vector<int>& processors) {
-    if (processors.empty())
-        return;
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (const int processor : processors)
-        CPU_SET(static_cast<unsigned>(processor), &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0) {
-        std::perror("dshm: cannot pin a worker to its processors");
-        _exit(1);
-    }
-}
-
-void prefer_for_out_of_memory() {
-    if (std::FILE* score = std::fopen("/proc/self/oom_score_adj", "we")) {
-        std::fputs(out_of_memory_score, score);
-        std::fclose(score);
-    }
 }
 
 // Told to go: the only thing that an idle worker waits for.
@@ -180,31 +117,37 @@ private:
     std::uint64_t asked_ = 0;
 };
 
+// The part that is the same for a forked and a fresh process, once its own preparation is over.
 void become_worker(const WorkerStart& start) {
-    if (!os::die_with_parent(start.launcher))
-        _exit(1);
-    os::reset_signals();
-    connect_streams(start.output, start.errors);
-    close_files_except(std::array{start.segment->file(), start.launcher_bell, start.output_read,
-                                  start.errors_read});
     os::set_process_title("dshm:worker " + std::to_string(start.id));
-    set_environment(*start.settings);
     limit_library_threads(start.settings->threaded_blas);
-    const auto& processors = start.settings->processors;
-    if (!processors.empty())
-        pin_to(processors[start.number % processors.size()]);
-    prefer_for_out_of_memory();
     limit_memory(start.settings->memory_limit, start.segment->mapping().size());
     start.segment->mapping().keep_out_of_children();
+    // After what was printed so far: a fresh process may have printed before its Session.
+    std::cout.flush();
+    std::fflush(stdout);
+    std::setvbuf(stdout, nullptr, _IOFBF, 1 << 16);
+}
+
+void prepare_fork(const WorkerStart& start) {
+    ship::freeze_modules(std::nullopt); // the launcher's list is old, and this one opens libraries
+    prepare_process(start.launcher, start.output, start.errors);
+    close_files_except(std::array{start.segment->file(), start.launcher_bell, start.output_read,
+                                  start.errors_read});
+    set_environment(*start.settings);
+    enter_directory(start.settings->directory);
+    pin_to_processors(*start.settings, start.number);
 }
 
 void serve(const WorkerStart& start) {
     runtime::Process process(*start.segment, start.owner, start.id);
     process.show_output = OutputFence(process, start);
     runtime::ProcessTable& table = process.processes();
+    process.replays().make_all(); // if one fails, the worker does not start
     table.set_life(start.owner.slot,
                    {runtime::LifePhase::running, start.owner.incarnation, start.id});
     table.announce_change();
+    process.replays().make_all(); // those kept meanwhile by callers that did not see us yet
     ring_launcher(start.launcher_bell);
     AskedToLeave asked(process.area());
     process.scheduler().wait(asked);
@@ -213,10 +156,11 @@ void serve(const WorkerStart& start) {
     table.announce_change();
 }
 
-} // namespace
-
-void run_worker(WorkerStart start) {
+// Nothing that is thrown leaves it: a worker that cannot go on says so and ends.
+template <class Prepare>
+[[noreturn]] void work(const WorkerStart& start, Prepare&& prepare) {
     try {
+        prepare(start);
         become_worker(start);
         serve(start);
         leave(0);
@@ -226,6 +170,14 @@ void run_worker(WorkerStart start) {
         std::fprintf(stderr, "dshm: worker %d cannot go on\n", start.id);
     }
     leave(1);
+}
+
+} // namespace
+
+void run_worker(WorkerStart start) { work(start, prepare_fork); }
+
+void run_prepared_worker(WorkerStart start) {
+    work(start, [](const WorkerStart&) {});
 }
 
 } // namespace dshm::launch

@@ -33,11 +33,13 @@ void share_byte_for_open_file(int file, long byte) {
     set_lock(file, F_OFD_SETLK, byte_range(F_RDLCK, byte, 1));
 }
 
-bool bytes_locked(int file, long first, long count) {
+bool try_lock_bytes_for_open_file(int file, long first, long count) {
     struct flock range = byte_range(F_WRLCK, first, count);
-    if (fcntl(file, F_OFD_GETLK, &range) != 0)
-        throw std::system_error(errno, std::generic_category(), "cannot read a lock");
-    return range.l_type != F_UNLCK;
+    if (fcntl(file, F_OFD_SETLK, &range) == 0)
+        return true;
+    if (errno == EAGAIN || errno == EACCES)
+        return false;
+    throw std::system_error(errno, std::generic_category(), "cannot lock a shared segment");
 }
 
 } // namespace dshm::os

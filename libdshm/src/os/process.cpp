@@ -10,6 +10,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace dshm::os {
 
@@ -50,6 +51,21 @@ void set_process_title(const std::string& title) noexcept {
         return;
     std::memset(command_line, 0, command_line_size);
     std::strncpy(command_line, title.c_str(), command_line_size - 1);
+}
+
+std::vector<std::string> own_arguments() {
+    std::vector<std::string> arguments;
+    std::FILE* line = std::fopen("/proc/self/cmdline", "re");
+    if (line == nullptr)
+        return arguments;
+    std::string argument;
+    for (int c; (c = std::fgetc(line)) != EOF;)
+        if (c != 0)
+            argument += static_cast<char>(c);
+        else
+            arguments.push_back(std::exchange(argument, {}));
+    std::fclose(line);
+    return arguments;
 }
 
 void open_standard_streams() noexcept {

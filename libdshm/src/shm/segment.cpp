@@ -95,6 +95,8 @@ void initialise(const Segment& segment, const SegmentOptions& options) {
     if (segment.kind() == SegmentKind::named) // adopt() tells by it that there is a link
         std::copy(options.name.begin(), options.name.end(), header.name.begin());
     header.geometry = segment.geometry();
+    std::copy_n(options.build_id.begin(), std::min(options.build_id.size(), header.build_id.size()),
+                header.build_id.begin());
     // release, edge `segment-ready`: everything above is seen by whoever reads the state as ready.
     header.state.store(static_cast<std::uint64_t>(SegmentState::ready), std::memory_order_release);
 }
@@ -117,13 +119,61 @@ bool same_file(int file, const std::string& path) {
            ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
-// A stale segment is a regular file of this user, closed to others, that no process has locked.
-bool is_stale(int file) {
+// A regular file of this user, closed to others.
+bool is_ours(int file) {
     struct stat info {};
-    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != getuid() ||
-        (info.st_mode & 077) != 0)
-        return false;
-    return !os::bytes_locked(file, launcher_byte, 2);
+    return fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == getuid() &&
+           (info.st_mode & 077) == 0;
+}
+
+// Both bytes locked for this process alone: nobody else has them, and no other cleaner is at it. The
+// name is looked at again under the lock, since one that was here before may have removed it and a
+// new session have taken it; nobody removes this one now but us. False when it is not stale.
+bool remove_if_stale(int file, const std::string& path) {
+    return is_ours(file) && os::try_lock_bytes_for_open_file(file, launcher_byte, 2) &&
+           same_file(file, path) && ::unlink(path.c_str()) == 0;
+}
+
+[[noreturn]] void refuse(const std::string& what, std::uint64_t theirs, std::uint64_t ours) {
+    throw std::runtime_error("the segment " + what + ": it has " + std::to_string(theirs) +
+                             ", expected " + std::to_string(ours));
+}
+
+void check_owner(int file, const Header& header) {
+    struct stat info {};
+    if (fstat(file, &info) != 0)
+        throw_errno("cannot look at the segment's file");
+    if (info.st_uid != getuid())
+        refuse("belongs to another user", info.st_uid, getuid());
+    if (header.user != getuid())
+        refuse("was made by another user", header.user, getuid());
+    if (static_cast<std::uint64_t>(info.st_size) != header.geometry.capacity)
+        refuse("has been cut or lengthened, by its size in bytes",
+               static_cast<std::uint64_t>(info.st_size), header.geometry.capacity);
+}
+
+void check_build(const Header& header) {
+    if (header.magic != segment_magic)
+        throw std::runtime_error("the file that was handed over is no segment of dshm");
+    if (header.abi != abi_number || header.layout_hash != layout_hash())
+        throw std::runtime_error(
+            "the segment belongs to another build of dshm: abi " + std::to_string(header.abi) +
+            " and layout " + std::to_string(header.layout_hash) + ", this one has abi " +
+            std::to_string(abi_number) + " and layout " + std::to_string(layout_hash()) +
+            "; build both programs with the same dshm");
+}
+
+// The state is published last; a copy made by one read of the page is as good as the page.
+void check_header(int file, const Header& header) {
+    check_build(header);
+    // relaxed: a private copy.
+    const std::uint64_t state = header.state.load(std::memory_order_relaxed);
+    if (state != static_cast<std::uint64_t>(SegmentState::ready))
+        refuse("is not ready, by its state", state,
+               static_cast<std::uint64_t>(SegmentState::ready));
+    if (header.geometry != Geometry::of(header.geometry.capacity))
+        throw std::runtime_error("the segment's header is damaged");
+    check_owner(file, header);
 }
 
 } // namespace
@@ -154,22 +204,20 @@ Segment Segment::create(const SegmentOptions& options) {
 
 Segment Segment::adopt(os::Fd file) {
     Header header{};
-    if (pread(file.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header))
+    const ssize_t read = pread(file.get(), &header, sizeof header, 0);
+    if (read < 0)
         throw_errno("cannot read the header of the segment");
-    if (header.magic != segment_magic || header.abi != abi_number ||
-        header.layout_hash != layout_hash())
-        throw std::runtime_error(
-            "the segment belongs to another build of dshm: abi " + std::to_string(header.abi) +
-            " and layout " + std::to_string(header.layout_hash) + ", this one has abi " +
-            std::to_string(abi_number) + " and layout " + std::to_string(layout_hash()));
-    if (header.geometry != Geometry::of(header.geometry.capacity))
-        throw std::runtime_error("the segment's header is damaged");
+    if (read != static_cast<ssize_t>(sizeof header))
+        throw std::runtime_error("the file that was handed over is too short to be a segment");
+    check_header(file.get(), header);
     const bool named = header.name[0] != '\0';
     Segment segment(std::move(file), named ? SegmentKind::named : SegmentKind::anonymous,
                     header.geometry);
     segment.mapping_.keep_out_of_core_dumps();
     if (named)
-        segment.link_name_ = user_prefix() + header.name.data();
+        segment.link_name_ =
+            user_prefix() +
+            std::string(header.name.data(), strnlen(header.name.data(), header.name.size()));
     return segment;
 }
 
@@ -191,8 +239,7 @@ std::vector<std::string> remove_stale_segments() {
             continue;
         const os::Fd file(
             open(path_of(name).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-        if (file && is_stale(file.get()) && same_file(file.get(), path_of(name)) &&
-            ::unlink(path_of(name).c_str()) == 0)
+        if (file && remove_if_stale(file.get(), path_of(name)))
             removed.push_back(name);
     }
     return removed;

@@ -1,12 +1,15 @@
 #include "catch.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "child_process.hpp"
+#include "dshm/os/file_lock.hpp"
 #include "dshm/shm/segment.hpp"
 
 using namespace dshm::shm;
@@ -96,6 +99,78 @@ TEST_CASE("a segment of another build is refused with both versions") {
     segment.header().geometry.heap -= 64;
     CHECK_NOTHROW(Segment::adopt(duplicate(segment)));
     CHECK_THROWS(Segment::adopt(Fd(open("/dev/null", O_RDWR))));
+}
+
+TEST_CASE("a segment that is unfinished, of another user or of another length is refused") {
+    const Segment segment = Segment::create(options("checked"));
+    segment.unlink();
+    Header& header = segment.header();
+    const auto state = header.state.exchange(static_cast<std::uint64_t>(SegmentState::making),
+                                             std::memory_order_relaxed);
+    CHECK_THROWS_WITH(Segment::adopt(duplicate(segment)),
+                      contains("not ready") && contains("it has 0, expected 1"));
+    header.state.store(state, std::memory_order_relaxed);
+    ++header.user;
+    CHECK_THROWS_WITH(Segment::adopt(duplicate(segment)),
+                      contains("another user") && contains(std::to_string(getuid())));
+    --header.user;
+    const std::size_t size = segment.geometry().capacity;
+    REQUIRE(ftruncate(segment.file(), static_cast<off_t>(size + 4096)) == 0);
+    CHECK_THROWS_WITH(Segment::adopt(duplicate(segment)),
+                      contains(std::to_string(size + 4096)) && contains(std::to_string(size)));
+    REQUIRE(ftruncate(segment.file(), static_cast<off_t>(size)) == 0);
+    CHECK_NOTHROW(Segment::adopt(duplicate(segment)));
+    header.magic ^= 1;
+    CHECK_THROWS_WITH(Segment::adopt(duplicate(segment)), contains("no segment of dshm"));
+    CHECK_THROWS_WITH(Segment::adopt(Fd(open("/etc/hostname", O_RDONLY))), contains("too short"));
+}
+
+TEST_CASE("the header says which program made the segment") {
+    SegmentOptions given = options("identified");
+    given.build_id = "\x01\x02\x03";
+    const Segment segment = Segment::create(given);
+    segment.unlink();
+    CHECK(segment.header().build_id[2] == 3);
+    CHECK(segment.header().build_id[3] == 0);
+    given.build_id = std::string(32, '\x7f');
+    given.name += "2";
+    const Segment other = Segment::create(given);
+    other.unlink();
+    CHECK(other.header().build_id[19] == 0x7f);
+    CHECK(other.header().task_top.load(std::memory_order_relaxed) == 0);
+}
+
+TEST_CASE("any number of cleaners leave a name's next holder alone") {
+    const SegmentOptions given = options("raced");
+    const std::string path = "/dev/shm/dshm." + std::to_string(getuid()) + "." + given.name;
+    for (int round = 0; round < 50; ++round) {
+        REQUIRE(dshm::test::left_well(dshm::test::run_in_child([&] { Segment::create(given); })));
+        std::vector<pid_t> cleaners;
+        for (int i = 0; i < 3; ++i)
+            cleaners.push_back(dshm::test::start_child([] { remove_stale_segments(); }));
+        while (exists(path)) // the first of them has been at it; the others are still under way
+            sched_yield();
+        const Segment next = Segment::create(given);
+        for (const pid_t cleaner : cleaners)
+            CHECK(dshm::test::left_well(dshm::test::wait_for(cleaner)));
+        CHECK(exists(path) == (next.kind() == SegmentKind::named));
+        next.unlink();
+    }
+}
+
+TEST_CASE("a cleaner that is at it keeps others from it") {
+    const SegmentOptions given = options("locked");
+    REQUIRE(dshm::test::left_well(dshm::test::run_in_child([&] { Segment::create(given); })));
+    const std::string path = "/dev/shm/dshm." + std::to_string(getuid()) + "." + given.name;
+    if (!exists(path))
+        return; // anonymous here
+    Fd file(open(path.c_str(), O_RDWR));
+    REQUIRE(dshm::os::try_lock_bytes_for_open_file(file.get(), 0, 2));
+    remove_stale_segments();
+    CHECK(exists(path));
+    file.reset();
+    remove_stale_segments();
+    CHECK_FALSE(exists(path));
 }
 
 TEST_CASE("what nobody holds is stale and goes, what somebody holds stays") {

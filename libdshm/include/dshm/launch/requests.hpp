@@ -4,6 +4,7 @@
 // one program, forked from each other, so there is no version to check.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,11 @@ struct WorkerSettings {
     bool threaded_blas = false;
     std::uint64_t memory_limit = 0; // bytes of address space beyond the segment; 0: none
     std::uint64_t timeout_milliseconds = 60'000;
+    // Fresh processes of `program`, an absolute path, with these arguments, its name first; else
+    // forks of the launcher.
+    bool fresh = false;
+    std::string program;
+    std::vector<std::string> arguments;
 };
 
 struct AddWorkers {
@@ -54,7 +60,20 @@ struct Reply {
 void send_request(int socket, const Request& request);
 void send_reply(int socket, const Reply& reply);
 // Blocks. Nothing when the other side is gone.
-std::optional<Request> receive_request(int socket);
 std::optional<Reply> receive_reply(int socket);
+
+// Requests as they come in, in pieces of any size. Never blocks: the master may be stopped in the
+// middle of one.
+class RequestReader {
+public:
+    // Takes what is there. False once the other side is gone.
+    bool read_available(int socket);
+    // The next request that is there as a whole. Throws DecodeError or std::length_error for a
+    // damaged one.
+    std::optional<Request> next();
+
+private:
+    std::vector<std::byte> bytes_;
+};
 
 } // namespace dshm::launch

@@ -1,4 +1,4 @@
-// A worker process, from its fork to its end.
+// A worker process, from its fork, or from its Session if it is a fresh one, to its end.
 #pragma once
 
 #include "dshm/launch/requests.hpp"
@@ -25,5 +25,9 @@ struct WorkerStart {
 // Never returns: runs tasks until it is told to go, and leaves by _exit, so that handlers that the
 // program registered before the fork do not run twice.
 [[noreturn]] void run_worker(WorkerStart start);
+
+// The same in a process whose streams, files, signals, environment, directory and processors are a
+// worker's already.
+[[noreturn]] void run_prepared_worker(WorkerStart start);
 
 } // namespace dshm::launch

@@ -28,6 +28,16 @@ inline std::uint64_t ticks() noexcept {
 // Ticks in a microsecond. Measured once in a process against the monotonic clock, over 100 µs.
 std::uint64_t ticks_per_microsecond() noexcept;
 
+// The end of a wait of `time`; one that is too long to be counted never ends.
+template <class Rep, class Period>
+Clock::time_point deadline_after(std::chrono::duration<Rep, Period> time) {
+    const auto now = Clock::now();
+    const std::chrono::duration<double> most = Clock::time_point::max() - now;
+    return std::chrono::duration<double>(time) >= most
+               ? Clock::time_point::max()
+               : now + std::chrono::ceil<Clock::duration>(time);
+}
+
 // Tells the processor that this is a spin loop.
 inline void pause() noexcept {
 #if defined(__x86_64__)

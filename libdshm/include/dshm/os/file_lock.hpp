@@ -10,7 +10,7 @@ namespace dshm::os {
 void lock_byte_for_process(int file, long byte);
 void share_byte_for_open_file(int file, long byte);
 
-// True when any process holds a lock on bytes [first, first + count).
-bool bytes_locked(int file, long first, long count);
+// Locks bytes [first, first + count) against everybody else. False when somebody holds one of them.
+bool try_lock_bytes_for_open_file(int file, long first, long count);
 
 } // namespace dshm::os

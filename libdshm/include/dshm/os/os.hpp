@@ -1,4 +1,4 @@
-// Layer os: futex, mappings, file locks, process identity, clock, processors.
+// Layer os: futex, mappings, the memory map, file locks, process identity, clock, processors.
 //
 // The only layer that makes system calls for the runtime. Knows base. Every wrapper reports failure
 // as std::system_error with a sentence, or by a value where failure is an ordinary outcome; none
@@ -10,4 +10,6 @@
 #include "dshm/os/file_lock.hpp"
 #include "dshm/os/futex.hpp"
 #include "dshm/os/mapping.hpp"
+#include "dshm/os/memory_map.hpp"
 #include "dshm/os/process.hpp"
+#include "dshm/os/symbols.hpp"

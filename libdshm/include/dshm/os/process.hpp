@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "dshm/os/mapping.hpp"
 
@@ -24,6 +25,9 @@ void set_process_title(const std::string& title) noexcept;
 // Remembers where the command line lies. Call once with main's argv, before the first
 // set_process_title.
 void remember_command_line(int argc, char** argv) noexcept;
+
+// What this process was started with, its name first. Empty where /proc is missing.
+std::vector<std::string> own_arguments();
 
 // Opens /dev/null on those of the descriptors 0 to 2 that are closed: files opened later must not
 // land there.

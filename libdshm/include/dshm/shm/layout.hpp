@@ -2,7 +2,7 @@
 //
 //   offset 0                                                              capacity
 //   | header | modules | obituaries | processors | backing words | process areas | tasks | objects | chunk table | heap ... |
-//     4 KiB    32 KiB    64 KiB       32 KiB       8 B / 2 MiB     256 × 128 KiB   16 MiB  2 MiB     16 B / 64 KiB
+//     4 KiB    64 KiB    64 KiB       32 KiB       8 B / 2 MiB     256 × 128 KiB   16 MiB  2 MiB     16 B / 64 KiB
 //
 // Every region starts on a 64 KiB chunk of the file, because that is the unit in which pages are
 // backed (backing.hpp). The file is sparse: a region costs memory where it was touched, not where
@@ -32,7 +32,7 @@ inline constexpr std::size_t task_record_size = 256;
 inline constexpr std::size_t max_objects = 16'384;
 inline constexpr std::size_t object_record_size = 128;
 inline constexpr std::size_t process_area_size = base::kibibytes(128);
-inline constexpr std::size_t module_region_size = base::kibibytes(32);
+inline constexpr std::size_t module_region_size = base::kibibytes(64);
 inline constexpr std::size_t obituary_region_size = base::kibibytes(64);
 inline constexpr std::size_t chunk_record_size = 16;
 inline constexpr std::size_t processor_lines = 256; // processors beyond share a line with others
@@ -102,6 +102,7 @@ enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 //   1024     processes whose ready ring may hold work
 //   1152     slot + 1 of the worker that may spin long
 //   1280     processes that wait for a free task record
+//   1408     calls kept for later workers
 struct Header {
     std::uint64_t magic;
     std::uint32_t abi;
@@ -124,6 +125,7 @@ struct Header {
     alignas(base::cache_line) ProcessMask ready;
     alignas(base::cache_line) Word64 long_spinner;
     alignas(base::cache_line) ProcessMask table_waiters;
+    alignas(base::cache_line) Word64 kept_calls;
 };
 
 static_assert(sizeof(Header) <= base::page_size, "the header is one page");

@@ -23,6 +23,7 @@ struct SegmentOptions {
     std::string name; // part behind "dshm.<uid>."; letters, digits, '_', '-' and '.', at most 63
     std::size_t capacity = 0; // bytes; 0 is the machine's memory
     std::uint64_t seed = 0;
+    std::string build_id = {}; // of the program that makes it, bytes; at most 20 are kept
 };
 
 enum class SegmentKind { named, anonymous };
@@ -33,8 +34,9 @@ public:
     // refuses, std::runtime_error when the name belongs to a live session.
     static Segment create(const SegmentOptions& options);
 
-    // Maps a segment whose file a relative has handed over (an exec'ed worker). Checks the header
-    // before mapping.
+    // Maps a segment whose file a relative has handed over (an exec'ed worker). Before mapping it
+    // checks whose it is, that it was completed, that it was made by a build with the same layout,
+    // and that the file is as long as its header says: std::runtime_error, with both values, if not.
     static Segment adopt(os::Fd file);
 
     std::byte* base() const noexcept { return mapping_.data(); }
@@ -83,7 +85,8 @@ private:
     std::string link_name_;
 };
 
-// Removes the names of this user's segments that no process holds. Gives what was removed.
+// Removes the names of this user's segments that no process holds. Gives what was removed. Any number
+// of processes may do so at once: each name is removed under a lock on its own file.
 std::vector<std::string> remove_stale_segments();
 
 } // namespace dshm::shm

@@ -1,0 +1,91 @@
+// The inside of the launcher: what it knows and what it does at each event.
+//
+// One object, in the launcher process, on its one thread. Its functions lie in four files: the loop
+// (launcher.cpp), workers that join (launcher_joining.cpp), workers that leave or die
+// (launcher_leaving.cpp), and what workers print (launcher_output.cpp). Nothing else includes this.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dshm/launch/launcher.hpp"
+#include "dshm/launch/output_relay.hpp"
+#include "dshm/launch/requests.hpp"
+#include "dshm/launch/worker_record.hpp"
+#include "dshm/os/clock.hpp"
+#include "dshm/runtime/process.hpp"
+#include "dshm/runtime/recovery.hpp"
+
+namespace dshm::launch {
+
+// An AddWorkers that has not been answered yet. Once it has failed, its workers are killed, and the
+// answer waits until the last of them has gone.
+struct Joining {
+    std::vector<int> ids;
+    os::Clock::time_point until;
+    std::string timeout_text;
+    std::string failure; // why it failed; empty while it may succeed
+    std::string printed; // by those of them that have ended
+};
+
+class Launcher {
+public:
+    explicit Launcher(LauncherStart start);
+    [[noreturn]] void run();
+
+private:
+    // the loop
+    void wait_for_events();
+    int timeout_milliseconds();
+    void hear_bell();
+    void hear_requests();
+    void handle(const Request& request);
+    void stop(std::uint64_t grace_milliseconds);
+    void kill_everybody();
+    [[noreturn]] void leave();
+
+    // joining
+    void add_workers(const AddWorkers& request);
+    void start_one(const AddWorkers& request, std::size_t number);
+    unsigned free_slot() const;
+    shm::Owner prepare_row(WorkerId id);
+    bool is_joining(WorkerId id) const;
+    bool all_have_joined();
+    void finish_joining();
+    void give_up_joining(const std::string& why);
+
+    // leaving and dying
+    void ask_to_exit(WorkerRecord& worker, os::Clock::duration patience);
+    void insist();
+    void finish_leaving();
+    void reap(WorkerId id);
+    void write_obituary(const WorkerRecord& worker, int status);
+    void announce_death(const WorkerRecord& worker, int status);
+    void retire_counters(const WorkerRecord& worker);
+
+    // output
+    void relay(WorkerRecord& worker);
+    void relay_last(WorkerRecord& worker);
+    void settle_output(WorkerRecord& worker);
+    void pump_output();
+
+    shm::Segment* segment_;
+    os::Fd master_pidfd_;
+    os::Fd socket_;
+    RequestReader requests_;
+    os::Fd bell_;
+    bool tag_output_;
+    runtime::Process process_;
+    runtime::Recovery recovery_;
+    OutputSink output_;
+    OutputSink errors_;
+    bool told_closed_output_ = false;
+    std::map<WorkerId, WorkerRecord> workers_;
+    WorkerId next_id_ = 2;
+    std::optional<Joining> joining_;
+    std::vector<RemoveWorkers> leaving_;
+};
+
+} // namespace dshm::launch
