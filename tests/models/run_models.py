@@ -26,12 +26,17 @@ DEEPEST = 100_000
 CASES = [
     # The longest first.
     ("task_queue", "NW=2 NT=1 D=1 MAXC=2", False),
+    ("shares", "MAXC=1", False),
     ("task_queue", "NW=1 NT=2 D=2 MAXC=2", False),
     ("task_queue", "NW=1 NT=3 D=2 MAXC=1", False),  # records and cells are used again
     ("task_queue", "NW=2 NT=2 D=2 MAXC=0", False),
     ("task_queue", "NW=2 NT=2 D=1 MAXC=0", False),
     ("task_queue", "NW=1 NT=2 D=2 MAXC=1", False),
     ("doorbell", "ROUNDS=2 MAXC=2", False),
+    # The words are no snapshot; a share is counted before its bit is set; the launcher leaves the bit of the dead.
+    ("shares", "MAXC=0 MUTATE_NO_COUNT", True),
+    ("shares", "MAXC=0 MUTATE_COUNT_FIRST", True),
+    ("shares", "MAXC=1 MUTATE_BIT_OF_DEAD_STAYS", True),
     # Head is moved before the task is claimed, before the rest of the batch is copied, or not looked at by producers.
     ("task_queue", "NW=1 NT=2 D=2 MAXC=1 MUTATE_ADVANCE_BEFORE_CLAIM", True),
     ("task_queue", "NW=1 NT=2 D=2 MAXC=1 MUTATE_ADVANCE_BEFORE_COPY", True),

@@ -1,4 +1,4 @@
-// everywhere: a call on every process, or on some.
+// everywhere: a call on every process, or on some; now, and on workers that come later.
 #pragma once
 
 #include <exception>
@@ -15,6 +15,8 @@ namespace detail {
 
 // Throws std::invalid_argument, before anything is sent, when one of the ids never was a process.
 void check_ids(const std::vector<WorkerId>& ids);
+// Makes a kept call on every process, and waits.
+void make_everywhere(runtime::TaskRef call);
 
 } // namespace detail
 
@@ -38,7 +40,6 @@ void everywhere(const std::vector<WorkerId>& ids, const F& f, const Args&... arg
             if (!calls[i])
                 runtime::member_of(runtime::current(), ids[i]);
             calls[i].value().wait();
-            calls[i]->throw_if_failed();
         } catch (...) {
             failures.push_back(std::current_exception());
         }
@@ -50,6 +51,19 @@ void everywhere(const std::vector<WorkerId>& ids, const F& f, const Args&... arg
 template <class F, class... Args>
 requires ship::RemotelyInvocable<std::decay_t<F>, ship::WireType<Args>...>
 void everywhere(const F& f, const Args&... args) { everywhere(procs(), f, args...); }
+
+// The first argument of a call that later workers make as well.
+struct Replay {};
+inline constexpr Replay replay{};
+
+// On every process, and on every worker that is added later, before its first task, in the order of
+// these calls. Stored once. A worker on which it throws does not start: addprocs says why. Kept
+// until the session ends.
+template <class F, class... Args>
+requires ship::RemotelyInvocable<std::decay_t<F>, ship::WireType<Args>...>
+void everywhere(Replay, const F& f, const Args&... args) {
+    detail::make_everywhere(runtime::keep_call<std::decay_t<F>>(runtime::current(), f, args...));
+}
 
 // On one process; gives the value.
 template <class F, class... Args>

@@ -3,10 +3,11 @@
 //     dshm::Future<int> answer = dshm::spawn([] { return 6 * 7; });
 //     int value = dshm::fetch(answer);
 //
-// A handle of 32 bytes, cheap to copy. The value lies in shared memory, so it outlives the process
-// that made it; it is freed with the last handle. A failed task throws at every fetch: an exception
-// that derives from RemoteException and from the original's standard type, or
-// ProcessExitedException. A failure that nobody ever looks at is printed once.
+// A handle of 24 bytes, cheap to copy, captured and passed by value to any process of the session.
+// The value lies in shared memory, so it outlives the process that made it; it is freed with the
+// last handle. A failed task throws at every fetch: an exception that derives from RemoteException
+// and from the original's standard type, or ProcessExitedException. A failure that nobody ever
+// looks at is printed once. Every member may be called from any thread.
 #pragma once
 
 #include <chrono>
@@ -18,151 +19,120 @@
 #include "dshm/runtime/call.hpp"
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/sync_scope.hpp"
+#include "dshm/runtime/task_handle.hpp"
 #include "dshm/runtime/task_wait.hpp"
 
 namespace dshm {
 
 int myid();
 
-namespace detail {
-
-// What all futures share: a counted handle of one task. Every member may be called from any thread.
-class TaskHandle {
-public:
-    TaskHandle() = default;
-    // Takes over the handle that sending a task has made.
-    static TaskHandle adopt(runtime::TaskRef task) { return TaskHandle(task); }
-    // A task that somebody will put.
-    static TaskHandle make_open();
-
-    TaskHandle(const TaskHandle& other);
-    TaskHandle(TaskHandle&& other) noexcept
-        : task_(other.task_), session_(std::exchange(other.session_, 0)) {}
-    TaskHandle& operator=(TaskHandle other) noexcept {
-        std::swap(task_, other.task_);
-        std::swap(session_, other.session_);
-        return *this;
-    }
-    ~TaskHandle();
-
-    runtime::TaskRef task() const { return task_; }
-    // Throws std::logic_error when the session that it belongs to is over, or nothing is held.
-    runtime::Process& process() const;
-    int where() const;
-
-private:
-    explicit TaskHandle(runtime::TaskRef task)
-        : task_(task), session_(runtime::current_session()) {}
-
-    runtime::TaskRef task_;
-    std::uint64_t session_ = 0; // 0: holds nothing
-};
-
-// Throws what an ended task threw.
-void throw_if_failed(const TaskHandle& handle);
-
-// Ends an open task with a value. Throws std::logic_error when it has been ended before.
-template <class T>
-void put_result(const TaskHandle& handle, const T& value) {
-    runtime::Process& process = handle.process();
-    if (!process.tasks().claim_open(handle.task()))
-        throw std::logic_error(
-            "dshm: a Future can be put only once, and never if it belongs to a task");
-    runtime::complete_task(process, handle.task(), [&](runtime::Execution& e) { e.give(value); });
-}
-
-} // namespace detail
-
 template <class T>
 class Future {
 public:
     using value_type = T;
+    using shipped_by_copy = void; // see ship/shipping.hpp
 
-    // A future without a task: `put` gives it its value. `owner` is where it is said to live.
-    explicit Future(int owner = myid()) : handle_(detail::TaskHandle::make_open()), owner_(owner) {}
-    static Future of_task(runtime::TaskRef task) { return Future(detail::TaskHandle::adopt(task)); }
+    // A future without a task: `put` gives it its value. It lives with `owner`: if that process
+    // ends before somebody has put it, it fails with ProcessExitedException. Throws that when the
+    // owner has ended, std::invalid_argument for an unknown id.
+    explicit Future(int owner = myid()) : handle_(runtime::TaskHandle::make_open(owner)) {}
+    static Future of_task(runtime::TaskRef task) {
+        return Future(runtime::TaskHandle::adopt(task));
+    }
 
-    // Once: a second put throws std::logic_error.
-    void put(const T& value) const { detail::put_result(handle_, value); }
+    // Once, by any process that holds it: a second put throws std::logic_error.
+    void put(const T& value) const { runtime::put_result(handle_, value); }
 
     // The value, kept in this handle: the reference is valid as long as the handle.
     const T& fetch() const& {
-        if (!value_)
-            value_ = std::make_shared<const T>(get());
-        return *value_;
+        const T* kept = value_.get();
+        return kept != nullptr ? *kept : value_.keep(std::make_unique<const T>(get()));
     }
     T fetch() && { return get(); }
     // The value, decoded anew. Waits; throws what the task threw.
     T get() const {
-        wait();
-        return handle_.process().holdings().read(
-            handle_.task(), [](const runtime::ResultView& result) {
-                if (result.phase == runtime::TaskPhase::failed)
-                    std::rethrow_exception(runtime::failure_of(result));
-                ship::Reader reader(result.bytes.data(), result.bytes.size());
-                return ship::decode<T>(reader);
-            });
+        handle_.wait();
+        return handle_.read([](const runtime::ResultView& result) {
+            ship::Reader reader(result.bytes.data(), result.bytes.size());
+            return ship::decode<T>(reader);
+        });
     }
 
-    // Until the task has ended, well or badly.
-    void wait() const { runtime::wait_for_task(handle_.process(), handle_.task()); }
+    // Until the task has ended. Throws what the task threw.
+    void wait() const {
+        handle_.wait();
+        handle_.throw_if_failed();
+    }
+    // The same for at most `time`; tells whether the task has ended, well or badly, and throws
+    // nothing of it.
     template <class Rep, class Period>
     bool wait_for(std::chrono::duration<Rep, Period> time) const {
-        return runtime::wait_for_task(handle_.process(), handle_.task(), os::Clock::now() + time);
+        return handle_.wait_until(os::deadline_after(time));
     }
-    bool isready() const { return handle_.process().tasks().ended(handle_.task()); }
+    bool isready() const { return handle_.ended(); }
     // The worker that the task was sent to, or that runs or ran it; this process if none has taken
-    // it yet.
-    int where() const { return owner_ != 0 ? owner_ : handle_.where(); }
-    // Throws what the ended task threw, if it failed.
-    void throw_if_failed() const { detail::throw_if_failed(handle_); }
-    // For the library: the record behind the handle.
-    runtime::TaskRef task() const { return handle_.task(); }
+    // it yet. Of a future without a task, its owner.
+    int where() const { return handle_.where(); }
+    // A task that has not begun ends with InterruptException, and so does a future that nobody has
+    // put; one that runs is asked to stop (stop_requested). False when it had ended already.
+    bool cancel() const { return handle_.cancel(); }
+
+    // For the library.
+    void announce_waiting() const { handle_.announce_waiting(); }
+    const runtime::TaskHandle& handle() const { return handle_; }
 
 private:
-    explicit Future(detail::TaskHandle handle) : handle_(std::move(handle)) {}
+    explicit Future(runtime::TaskHandle handle) : handle_(std::move(handle)) {}
 
-    detail::TaskHandle handle_;
-    int owner_ = 0;
-    mutable std::shared_ptr<const T> value_;
+    runtime::TaskHandle handle_;
+    runtime::KeptValue<T> value_;
 };
 
-// A future of nothing but the end of a task, or of all parts of an asynchronous loop.
+// A future of nothing but the end of a task, or of all parts of an asynchronous loop. A loop's
+// cannot be put or sent to another process.
 template <>
 class Future<void> {
 public:
     using value_type = void;
+    using shipped_by_copy = void;
 
     explicit Future(int owner = myid());
     static Future of_task(runtime::TaskRef task);
     // One for several: ends when all have ended.
     static Future join(const std::vector<Future>& parts);
+    Future(const Future& other);
+    Future(Future&&) noexcept = default;
+    Future& operator=(const Future& other);
+    Future& operator=(Future&&) noexcept = default;
 
     void put() const;
     // Waits. Throws what the task threw; of several failures a CompositeException in start order.
-    void fetch() const;
-    void get() const { fetch(); }
+    void fetch() const { wait(); }
+    void get() const { wait(); }
     void wait() const;
-    void throw_if_failed() const;
     template <class Rep, class Period>
     bool wait_for(std::chrono::duration<Rep, Period> time) const {
-        return wait_until(os::Clock::now() + time);
+        return wait_until(os::deadline_after(time));
     }
     bool isready() const;
     int where() const;
-    // For the library: the record behind the handle, of a future that is not a loop's.
-    runtime::TaskRef task() const { return handle_.task(); }
+    bool cancel() const;
+
+    // For the library; the second of a future that is not a loop's.
+    void announce_waiting() const;
+    const runtime::TaskHandle& handle() const { return handle_; }
 
 private:
-    Future(detail::TaskHandle handle, int owner) : handle_(std::move(handle)), owner_(owner) {}
+    using Parts = std::vector<runtime::TaskHandle>;
+
+    explicit Future(runtime::TaskHandle handle) : handle_(std::move(handle)) {}
     bool wait_until(os::Clock::time_point deadline) const;
     // f(handle) for the task, or for each part of a loop.
     template <class F>
     void for_each_part(F&& f) const;
 
-    detail::TaskHandle handle_; // of one task; empty in the future of a loop
-    int owner_ = 0;
-    std::shared_ptr<const std::vector<detail::TaskHandle>> parts_; // of a loop
+    runtime::TaskHandle handle_;         // of one task; empty in the future of a loop
+    std::shared_ptr<const Parts> parts_; // of a loop
 };
 
 template <class T>
@@ -181,5 +151,6 @@ template <class T, class V>
 void put(const Future<T>& future, const V& value) {
     future.put(value);
 }
+inline void put(const Future<void>& future) { future.put(); }
 
 } // namespace dshm

@@ -24,33 +24,12 @@
 #include "dshm/eigen.hpp"
 #include "dshm/errors.hpp"
 #include "dshm/range.hpp"
-#include "dshm/runtime/process.hpp"
+#include "dshm/runtime/object_handle.hpp"
 #include "dshm/ship/shipping.hpp"
 
 namespace dshm {
 
 namespace detail {
-
-// A counted hold on one object of the segment. Copies made into a payload are listed there and hold
-// nothing.
-class ObjectHandle {
-public:
-    ObjectHandle() = default;
-    ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description);
-    ObjectHandle(const ObjectHandle& other);
-    ObjectHandle& operator=(const ObjectHandle& other);
-    ~ObjectHandle() { drop(); }
-
-    // Where its bytes lie in this process; null in a payload.
-    void* address() const { return address_; }
-
-private:
-    void drop() noexcept;
-
-    void* address_ = nullptr;
-    std::uint64_t session_ = 0; // 0: holds nothing
-    shm::ObjectTable::Ref object_;
-};
 
 [[noreturn]] void throw_index_out_of_range(std::span<const std::size_t> indices,
                                            std::span<const std::size_t> dims);
@@ -156,7 +135,8 @@ private:
         return at;
     }
     shm::ObjectDescription describe() const {
-        shm::ObjectDescription description{.kind = 1, .type_hash = sizeof(T)};
+        shm::ObjectDescription description{.kind = runtime::object_kind::array,
+                                           .type_hash = sizeof(T)};
         std::copy(dims_.begin(), dims_.end(), description.user.begin());
         return description;
     }
@@ -185,7 +165,7 @@ private:
 
     Dims dims_;
     std::size_t size_;
-    detail::ObjectHandle object_;
+    runtime::ObjectHandle object_;
     T* data_;
 };
 

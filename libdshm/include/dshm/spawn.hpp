@@ -82,7 +82,6 @@ auto remotecall_wait(const F& f, WorkerId where, const Args&... args) {
     const runtime::SyncScope::Hidden hidden;
     auto future = spawn_at(where, f, args...);
     future.wait();
-    future.throw_if_failed();
     return future;
 }
 

@@ -1,7 +1,10 @@
 #include "dshm/runtime/call.hpp"
 
 #include <chrono>
+#include <cstring>
 #include <stdexcept>
+
+#include "dshm/base/scope_guard.hpp"
 
 #include "dshm/runtime/failure.hpp"
 
@@ -102,7 +105,21 @@ TaskRef OutgoingTask::send(std::size_t written, const ship::HandleList& handles)
     return task_;
 }
 
-TaskRef send_open(Process& process) {
+// The order is given before the commit, so a call that never comes leaves a gap and nothing else.
+TaskRef OutgoingTask::keep(std::size_t written, const ship::HandleList& handles) {
+    room_->close(written, handles);
+    process_->holdings().pin(task_, handles.view(), Holdings::PinUntil::ended);
+    process_->counters().add(Count::bytes_sent, process_->tasks().record(task_).size);
+    const std::uint64_t order =
+        process_->header().kept_calls.fetch_add(1, std::memory_order_acq_rel) + 1;
+    // relaxed: published with the record.
+    process_->tasks().record(task_).shares.store(order, std::memory_order_relaxed);
+    sent_ = true;
+    process_->tasks().publish_kept(task_);
+    return task_;
+}
+
+TaskRef send_open(Process& process, const Membership::Member& owner) {
     const TaskRef task = reserve(process, os::Clock::now() + patience_for_open);
     TaskRecord& record = process.tasks().record(task);
     record.form = PayloadForm::inline_bytes;
@@ -110,11 +127,69 @@ TaskRef send_open(Process& process) {
     record.handles = 0;
     record.function = 0;
     // relaxed: published with the record (edge `task-queued`).
-    record.control.store(control::Origin::put(process.me().bits()) | control::held,
+    record.control.store(control::Origin::put(process.me().bits()) | control::held |
+                             control::Target::put(static_cast<std::uint64_t>(owner.id)),
                          std::memory_order_relaxed);
     process.holdings().adopt(task);
     process.tasks().publish_open(task);
+    // An owner that died before this was there has been swept already.
+    if (!process.processes().alive(owner.owner) && process.tasks().claim_open(task))
+        fail_task(process, task, missing_worker(process.processes(), owner.id));
     return task;
+}
+
+namespace {
+
+// Puts a result that has left the table into a record of its own, as finished as it was.
+TaskRef put_back(Process& process, const Holdings::Copy& result) {
+    TaskTable& tasks = process.tasks();
+    auto task = tasks.reserve();
+    if (!task && process.holdings().make_room() != 0)
+        task = tasks.reserve();
+    if (!task)
+        throw std::runtime_error("dshm: the table of tasks is full: a Future cannot be sent now");
+    base::ScopeGuard undo([&] {
+        drop_payload(tasks, *task);
+        tasks.abandon(*task);
+    });
+    TaskRecord& record = tasks.record(*task);
+    record.form = PayloadForm::inline_bytes;
+    record.function = 0;
+    record.result = result.form;
+    // relaxed: published with the record (edge `task-done`).
+    record.control.store(control::Origin::put(process.me().bits()) | control::held |
+                             control::shared,
+                         std::memory_order_relaxed);
+    PayloadRoom room(tasks, *task, shm::Tag::result(task->index, task->generation),
+                     {result.bytes.size(), ship::block_alignment});
+    std::memcpy(room.data(), result.bytes.data(), result.bytes.size());
+    ship::HandleList handles;
+    for (const ship::HandleRef& handle : result.handles)
+        handles.add(handle);
+    room.close(result.bytes.size(), handles);
+    process.holdings().pin(*task, handles.view(), Holdings::PinUntil::freed);
+    undo.dismiss();
+    process.holdings().adopt(*task);
+    tasks.publish_finished(*task, result.phase);
+    return *task;
+}
+
+} // namespace
+
+TaskRef shippable(Process& process, TaskRef task) {
+    Holdings& holdings = process.holdings();
+    const auto moved = holdings.moved_copy(task);
+    if (!moved) {
+        process.tasks().allow_shares(task);
+        return task;
+    }
+    if (const auto known = holdings.republished(task))
+        return shippable(process, *known); // which may have left the table again
+    const TaskRef record = put_back(process, *moved);
+    if (holdings.note_republished(task, record))
+        return record;
+    holdings.drop(record); // another thread was faster
+    return holdings.republished(task).value();
 }
 
 std::uint64_t function_of(const Operation& operation, std::atomic<std::uint64_t>& session,

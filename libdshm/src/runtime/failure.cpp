@@ -74,9 +74,14 @@ std::exception_ptr exit_exception(std::span<const std::byte> bytes) {
     ExitNote note{};
     std::memcpy(&note, bytes.data(), std::min(bytes.size(), sizeof note));
     std::string reason = os::describe_wait_status(note.wait_status);
-    const Operation* operation = find_operation(note.function);
-    const std::string task = operation == nullptr ? "a task" : std::string(operation->name);
-    reason += note.started != 0 ? " while running " + task : " before it ran " + task;
+    if (note.moment == ExitMoment::owning) {
+        reason += " before anybody had put a future that it owned";
+    } else {
+        const Operation* operation = find_operation(note.function);
+        const std::string task = operation == nullptr ? "a task" : std::string(operation->name);
+        reason +=
+            (note.moment == ExitMoment::during ? " while running " : " before it ran ") + task;
+    }
     return std::make_exception_ptr(ProcessExitedException(note.worker, reason));
 }
 

@@ -15,15 +15,112 @@ Holdings::Holdings(TaskTable& tasks, shm::ObjectTable& objects)
         throw std::bad_alloc();
 }
 
+bool Holdings::acquire_locked(TaskRef task) {
+    Hold& hold = holds_[task.index];
+    if (in_table(task)) {
+        ++hold.count;
+        return true;
+    }
+    if (const auto moved = moved_.find(key(task)); moved != moved_.end()) {
+        ++moved->second.count;
+        return true;
+    }
+    // Held under another generation: the task is gone.
+    if (hold.count != 0 || (!payloads_.contains(key(task)) && !tasks_->take_share(task)))
+        return false;
+    hold = {task.generation, 1};
+    return true;
+}
+
+bool Holdings::acquire_for_payload(const ship::HandleRef& handle) {
+    const TaskRef task{handle.index, static_cast<std::uint32_t>(handle.generation)};
+    if (handle.kind != handle_kind::task)
+        return objects_->acquire({task.index, task.generation});
+    if (task.index >= tasks_->top())
+        return false;
+    const auto known = payloads_.find(key(task));
+    if (known != payloads_.end()) {
+        ++known->second;
+        return true;
+    }
+    if (!in_table(task) && !tasks_->take_share(task))
+        return false;
+    payloads_.emplace(key(task), 1);
+    return true;
+}
+
+// Those that are still there: a list that recovery reads may be half overwritten.
+std::vector<ship::HandleRef>
+Holdings::acquire_for_payload(std::span<const ship::HandleRef> handles) {
+    std::vector<ship::HandleRef> held;
+    for (const ship::HandleRef& handle : handles)
+        if (acquire_for_payload(handle))
+            held.push_back(handle);
+    return held;
+}
+
+void Holdings::release_for_payload(TaskRef task) {
+    {
+        const shm::PrivateLock::Guard guard(lock_);
+        const auto known = payloads_.find(key(task));
+        if (--known->second != 0)
+            return;
+        payloads_.erase(known);
+        if (in_table(task))
+            return;
+    }
+    drop_last(task, false);
+}
+
+// The last handle is gone, and a payload still needs the task.
+void Holdings::keep_for_payloads(TaskRef task, bool observed) {
+    if (observed)
+        note_seen(task);
+}
+
 void Holdings::drop_moved(TaskRef task) {
-    const auto at = moved_.find(key(task));
-    Moved& moved = at->second;
-    if (--moved.count > 0)
-        return;
+    decltype(moved_)::node_type last;
+    {
+        const shm::PrivateLock::Guard guard(lock_);
+        const auto at = moved_.find(key(task));
+        if (--at->second.count > 0)
+            return;
+        last = moved_.extract(at);
+    }
+    const Moved& moved = last.mapped();
     if (moved.phase == TaskPhase::failed && !moved.observed)
         report_failure({moved.phase, moved.form, {moved.bytes.get(), moved.size}});
     release(moved.handles);
-    moved_.erase(at);
+    if (moved.republished) {
+        observe(*moved.republished); // its failure is printed above, or by who fetches it
+        drop(*moved.republished);
+    }
+}
+
+std::optional<Holdings::Copy> Holdings::moved_copy(TaskRef task) {
+    const shm::PrivateLock::Guard guard(lock_);
+    if (in_table(task))
+        return std::nullopt;
+    const Moved& moved = moved_.at(key(task));
+    return Copy{moved.phase,
+                moved.form,
+                {moved.bytes.get(), moved.bytes.get() + moved.size},
+                moved.handles};
+}
+
+std::optional<TaskRef> Holdings::republished(TaskRef task) {
+    const shm::PrivateLock::Guard guard(lock_);
+    const auto at = moved_.find(key(task));
+    return at == moved_.end() ? std::nullopt : at->second.republished;
+}
+
+bool Holdings::note_republished(TaskRef task, TaskRef record) {
+    const shm::PrivateLock::Guard guard(lock_);
+    std::optional<TaskRef>& known = moved_.at(key(task)).republished;
+    if (known)
+        return false;
+    known = record;
+    return true;
 }
 
 void Holdings::free_ended(TaskRef task, bool observed) {
@@ -31,34 +128,50 @@ void Holdings::free_ended(TaskRef task, bool observed) {
     if (!phase)
         return; // recovery was faster: its runner died after it had ended
     const TaskRecord& record = tasks_->record(task);
-    if (!observed && *phase == TaskPhase::failed)
+    // relaxed: set by a holder, before it left its share.
+    const bool seen =
+        observed || (record.control.load(std::memory_order_relaxed) & control::observed) != 0;
+    if (!seen && *phase == TaskPhase::failed)
         report_failure({*phase, record.result, payload_bytes(*tasks_, record)});
     tasks_->free_claimed(task);
 }
 
 void Holdings::drop_last(TaskRef task, bool observed) {
-    if (is_finished(tasks_->state(task).phase))
+    // relaxed: a task that is not shared has no holder but this process, so nobody can share it.
+    const auto word = tasks_->record(task).control.load(std::memory_order_relaxed);
+    if ((word & control::shared) == 0 && is_finished(tasks_->state(task).phase)) [[likely]]
         return free_ended(task, observed);
-    TaskRecord& record = tasks_->record(task);
-    // An open future that nobody can put any more ends here.
-    if (tasks_->claim_open(task)) {
-        record.form = PayloadForm::inline_bytes;
-        return tasks_->abandon(task);
-    }
-    // seq_cst, edge `task-held`: either the finisher sees the bit cleared, or its phase is seen
-    // below.
-    record.control.fetch_and(~control::held, std::memory_order_seq_cst);
-    const auto now = TaskState::from_bits(record.state.load(std::memory_order_seq_cst));
-    if (now.generation == task.generation && is_finished(now.phase))
+    tasks_->leave_share(task);
+    settle(task, observed);
+}
+
+// Frees a task that nobody holds any more, or leaves that to whoever ends it.
+void Holdings::settle(TaskRef task, bool observed) {
+    const TaskState now = tasks_->state(task);
+    if (now.generation != task.generation || !tasks_->unheld(task))
+        return;
+    if (is_finished(now.phase))
         free_ended(task, observed);
+    else if (now.phase == TaskPhase::open && tasks_->claim_open(task)) // nobody can put it any more
+        tasks_->abandon(task);
 }
 
 void Holdings::observe(TaskRef task) {
     const shm::PrivateLock::Guard guard(lock_);
-    if (in_table(task))
-        holds_[task.index].observed = 1;
-    else
+    if (!in_table(task)) {
         moved_.at(key(task)).observed = true;
+        return;
+    }
+    holds_[task.index].observed = 1;
+    note_seen(task);
+}
+
+// For the other holders, one of whom may be the last: relaxed, because that one leaves after this.
+void Holdings::note_seen(TaskRef task) {
+    TaskRecord& record = tasks_->record(task);
+    if (tasks_->state(task).phase == TaskPhase::failed &&
+        (record.control.load(std::memory_order_relaxed) & control::shared) != 0)
+        record.control.fetch_or(control::observed, std::memory_order_relaxed);
 }
 
 ResultView Holdings::view_of(TaskRef task) {
@@ -71,12 +184,13 @@ ResultView Holdings::view_of(TaskRef task) {
     return {moved.phase, moved.form, {moved.bytes.get(), moved.size}};
 }
 
+// The result goes on living here; the share in the record ends.
 bool Holdings::move_out(std::uint32_t index) {
     TaskRecord& record = tasks_->record(index);
     const auto state = TaskState::from_bits(record.state.load(std::memory_order_acquire));
-    if (!is_finished(state.phase))
-        return false;
     const TaskRef task{index, state.generation};
+    if (!is_finished(state.phase) || payloads_.contains(key(task)))
+        return false;
     const ResultView view = view_of(task);
     Moved moved{std::make_unique<std::byte[]>(view.bytes.size()),
                 view.bytes.size(),
@@ -84,19 +198,20 @@ bool Holdings::move_out(std::uint32_t index) {
                 view.form,
                 holds_[index].observed != 0,
                 holds_[index].count,
-                acquire(payload_handles(*tasks_, record))};
+                acquire_for_payload(payload_handles(*tasks_, record)),
+                std::nullopt};
     std::memcpy(moved.bytes.get(), view.bytes.data(), view.bytes.size());
     moved_.emplace(key(task), std::move(moved));
     holds_[index] = {};
-    return tasks_->free_finished(task);
+    tasks_->leave_share(task);
+    return tasks_->unheld(task) && tasks_->free_finished(task);
 }
 
 void Holdings::ask_to_be_rung() {
     const shm::PrivateLock::Guard guard(lock_);
     for (std::uint32_t index = 0; index < tasks_->top(); ++index)
         if (holds_[index].count != 0)
-            tasks_->record(index).control.fetch_or(control::origin_waits,
-                                                   std::memory_order_seq_cst); // edge `park`
+            tasks_->announce_waiting({index, holds_[index].generation});
 }
 
 std::size_t Holdings::make_room() {
@@ -111,7 +226,11 @@ std::size_t Holdings::make_room() {
 void Holdings::pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUntil until) {
     if (handles.empty())
         return;
-    std::vector<ship::HandleRef> held = acquire(handles);
+    std::vector<ship::HandleRef> held;
+    {
+        const shm::PrivateLock::Guard guard(lock_);
+        held = acquire_for_payload(handles);
+    }
     if (held.empty())
         return;
     bool sweep;
@@ -131,18 +250,14 @@ bool Holdings::still_needed(const Pin& pin) const {
            (pin.until == PinUntil::freed || !is_finished(now.phase));
 }
 
-// Those that are still there: a list that recovery reads may be half overwritten.
-std::vector<ship::HandleRef> Holdings::acquire(std::span<const ship::HandleRef> handles) {
-    std::vector<ship::HandleRef> held;
-    for (const ship::HandleRef& handle : handles)
-        if (objects_->acquire({handle.index, static_cast<std::uint32_t>(handle.generation)}))
-            held.push_back(handle);
-    return held;
-}
-
 void Holdings::release(std::span<const ship::HandleRef> handles) {
-    for (const ship::HandleRef& handle : handles)
-        objects_->release({handle.index, static_cast<std::uint32_t>(handle.generation)});
+    for (const ship::HandleRef& handle : handles) {
+        const auto generation = static_cast<std::uint32_t>(handle.generation);
+        if (handle.kind == handle_kind::task)
+            release_for_payload({handle.index, generation});
+        else
+            objects_->release({handle.index, generation});
+    }
 }
 
 void Holdings::release_pins_before_sleep() {

@@ -4,11 +4,12 @@
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/scheduler.hpp"
 #include "dshm/ship/function_id.hpp"
+#include "dshm/ship/throw_recorder.hpp"
 
 namespace dshm::runtime {
 
-Execution::Execution(Process& process, TaskRef task)
-    : process_(&process), tasks_(&process.tasks()), task_(task) {}
+Execution::Execution(Process& process, TaskRef task, Result result)
+    : process_(&process), tasks_(&process.tasks()), task_(task), result_(result) {}
 
 void Execution::pin_handles() {
     process_->holdings().pin(task_, handles_.view(), Holdings::PinUntil::freed);
@@ -29,7 +30,7 @@ PayloadRoom Execution::begin_result(const ship::Footprint& need) {
 
 const Operation* find_operation(std::uint64_t function) noexcept {
     try {
-        return static_cast<const Operation*>(ship::function_address({function}));
+        return static_cast<const Operation*>(ship::loaded_function_address({function}));
     } catch (...) {
         return nullptr;
     }
@@ -48,9 +49,9 @@ void conclude(Process& process, TaskRef task, TaskPhase phase) {
     if (origin != process.me())
         process.counters().add(Count::bytes_returned, record.size);
     const std::uint64_t word = tasks.finish(task, phase);
-    if ((word & control::origin_waits) != 0)
-        process.processes().area(origin.slot).bell.ring();
-    if ((word & (control::held | control::shared)) != 0 || !tasks.claim_finished(task))
+    if ((word & (control::origin_waits | control::shared)) != 0)
+        tasks.ring_waiters(task, word);
+    if ((word & control::held) != 0 || !tasks.unheld(task) || !tasks.claim_finished(task))
         return;
     if (phase == TaskPhase::failed)
         report_failure({phase, record.result, payload_bytes(tasks, record)});
@@ -65,6 +66,7 @@ void run_task(Process& process, TaskRef task) noexcept {
     process.area().current_function.store(record.function, std::memory_order_relaxed);
     Execution execution(process, task);
     TaskPhase phase = TaskPhase::done;
+    const ship::ThrowRecorder::Scope stack_of_throws;
     try {
         const auto* operation =
             static_cast<const Operation*>(ship::function_address({record.function}));

@@ -47,7 +47,8 @@ Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id,
       objects_(segment, heap_, me),
       modules_(*segment.at<ship::ModuleTable>(segment.geometry().modules)),
       tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_),
-      whereabouts_(segment, me.slot), scheduler_(*this), membership_(segment) {
+      whereabouts_(segment, me.slot), scheduler_(*this), replays_(*this), shared_values_(objects_),
+      membership_(segment) {
     forget_in_forked_children();
     modules_.make_current();
     session_number.fetch_add(1, std::memory_order_acq_rel);

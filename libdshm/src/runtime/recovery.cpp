@@ -66,7 +66,8 @@ std::vector<ship::HandleRef> listed_handles(const Process& process, const TaskTa
 bool pinned_by(shm::Owner owner, const TaskRecord& record, TaskState state) {
     if (is_finished(state.phase))
         return state.owner == owner;
-    return (state.phase == TaskPhase::queued || state.phase == TaskPhase::running) &&
+    return (state.phase == TaskPhase::queued || state.phase == TaskPhase::running ||
+            state.phase == TaskPhase::kept) &&
            control::Origin::get(record.control.load(std::memory_order_acquire)) == owner.bits();
 }
 
@@ -107,14 +108,17 @@ void Recovery::sweep_task(const Death& death, std::uint32_t index) {
         return;
     case TaskPhase::running:
         if (state.owner == death.owner)
-            fail(death, task, true);
+            fail(death, task, ExitMoment::during);
         break;
     case TaskPhase::queued:
         sweep_queued(death, task);
         break;
     case TaskPhase::open:
+        sweep_open(death, task);
+        break;
     case TaskPhase::done:
     case TaskPhase::failed:
+    case TaskPhase::kept:
         break;
     }
     sweep_holder(death, task);
@@ -126,50 +130,48 @@ void Recovery::sweep_queued(const Death& death, TaskRef task) {
     const auto target = control::Target::get(word);
     if (target == static_cast<std::uint64_t>(death.id)) {
         if (process_->tasks().claim_queued(task))
-            fail(death, task, false);
+            fail(death, task, ExitMoment::before);
     } else if (control::Origin::get(word) == death.owner.bits() && !put(task)) {
         unput_.push_back(task);
     }
 }
 
+// A future that lived there and that nobody has put yet: who waits for it must learn of that.
+void Recovery::sweep_open(const Death& death, TaskRef task) {
+    const std::uint64_t word =
+        process_->tasks().record(task).control.load(std::memory_order_acquire);
+    if (control::Target::get(word) == static_cast<std::uint64_t>(death.id) &&
+        process_->tasks().claim_open(task))
+        fail(death, task, ExitMoment::owning);
+}
+
 // Ends a task that the dead process, or this one on its behalf, is named to be running.
-void Recovery::fail(const Death& death, TaskRef task, bool started) {
+void Recovery::fail(const Death& death, TaskRef task, ExitMoment moment) {
     TaskTable& tasks = process_->tasks();
     const TaskRecord& record = tasks.record(task);
-    write_exit(tasks, task,
-               {death.id, death.wait_status, death.os_pid, started ? 1u : 0u, record.function});
-    const std::uint64_t word = tasks.finish(task, TaskPhase::failed);
-    if ((word & control::origin_waits) != 0)
-        process_->processes()
-            .area(shm::Owner::from_bits(control::Origin::get(word)).slot)
-            .bell.ring();
-    if ((word & (control::held | control::shared)) != 0 || !tasks.claim_finished(task))
+    write_exit(tasks, task, {death.id, death.wait_status, death.os_pid, moment, record.function});
+    tasks.ring_waiters(task, tasks.finish(task, TaskPhase::failed));
+    if (!tasks.unheld(task) || !tasks.claim_finished(task))
         return;
     report_failure({TaskPhase::failed, record.result, payload_bytes(tasks, record)});
     tasks.free_claimed(task);
 }
 
+// The dead one's share, and a record that it was about to free: as its last holder, or because it
+// had ended the task. One that is not shared and not its own is left to the process that is freeing
+// it now.
 void Recovery::sweep_holder(const Death& death, TaskRef task) {
     TaskTable& tasks = process_->tasks();
-    TaskRecord& record = tasks.record(task);
-    const std::uint64_t word = record.control.load(std::memory_order_acquire);
-    const bool spawned = control::Origin::get(word) == death.owner.bits();
-    if ((word & (control::held | control::shared)) == 0) {
-        // Its last holder, or the one that ended it, died before it was freed. Others free their
-        // own.
-        if (spawned || tasks.state(task).owner == death.owner)
-            tasks.free_finished(task);
+    const std::uint64_t word = tasks.record(task).control.load(std::memory_order_acquire);
+    tasks.clear_share(task, death.owner);
+    if (!tasks.unheld(task))
         return;
-    }
-    if (!spawned || (word & control::held) == 0)
-        return;
-    if (tasks.claim_open(task)) {
-        record.form = PayloadForm::inline_bytes;
+    const bool involved = (word & control::shared) != 0 ||
+                          control::Origin::get(word) == death.owner.bits() ||
+                          tasks.state(task).owner == death.owner;
+    if (tasks.claim_open(task))
         tasks.abandon(task);
-        return;
-    }
-    record.control.fetch_and(~control::held, std::memory_order_seq_cst); // edge `task-held`
-    if (tasks.ended(task))
+    else if (involved)
         tasks.free_finished(task);
 }
 

@@ -1,6 +1,7 @@
 #include "dshm/runtime/task_table.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <exception>
 
@@ -122,6 +123,101 @@ std::uint64_t TaskTable::finish(TaskRef task, TaskPhase phase) const {
     return record.control.load(std::memory_order_seq_cst);
 }
 
+// ---- holders -----------------------------------------------------------------------------------
+
+void TaskTable::allow_shares(TaskRef task) const {
+    TaskRecord& record = records_[task.index];
+    // relaxed: only holders set it, and before they send the handle that makes it matter.
+    if ((record.control.load(std::memory_order_relaxed) & control::shared) == 0)
+        record.control.fetch_or(control::shared, std::memory_order_seq_cst);
+}
+
+// First the bit, then the count, then the look at the state: see unheld().
+bool TaskTable::take_share(TaskRef task) const {
+    TaskRecord& record = records_[task.index];
+    const auto there = [&] {
+        const auto now = TaskState::from_bits(record.state.load(std::memory_order_seq_cst));
+        return now.generation == task.generation && now.phase != TaskPhase::free;
+    };
+    if (!there())
+        return false;
+    allow_shares(task);
+    if (is_origin(record))
+        record.control.fetch_or(control::held, std::memory_order_seq_cst);
+    else
+        record.holders.set(me_.slot, std::memory_order_seq_cst);
+    record.shares.fetch_add(1, std::memory_order_seq_cst);
+    if (there())
+        return true;
+    leave_share(task);
+    return false;
+}
+
+void TaskTable::leave_share(TaskRef task) const {
+    TaskRecord& record = records_[task.index];
+    // seq_cst, edge `task-held`: of two that leave, or one that leaves and one that ends the task,
+    // at least one sees what the other did.
+    if (is_origin(record))
+        record.control.fetch_and(~control::held, std::memory_order_seq_cst);
+    else
+        record.holders.clear(me_.slot, std::memory_order_seq_cst);
+}
+
+void TaskTable::clear_share(TaskRef task, shm::Owner dead) const {
+    TaskRecord& record = records_[task.index];
+    const std::uint64_t word = record.control.load(std::memory_order_acquire);
+    if (control::Origin::get(word) == dead.bits() && (word & control::held) != 0)
+        record.control.fetch_and(~control::held, std::memory_order_seq_cst); // edge `task-held`
+    if ((word & control::shared) != 0)
+        record.holders.clear(dead.slot, std::memory_order_seq_cst);
+}
+
+// A share may move from one word to another while the words are read one by one: somebody takes one
+// under ours, then we go. Whoever takes one counts it before the one that it came from can go, so a
+// count that has not changed makes the look a snapshot.
+bool TaskTable::unheld(TaskRef task) const {
+    const TaskRecord& record = records_[task.index];
+    // seq_cst throughout, edge `task-held`.
+    for (;;) {
+        const std::uint64_t before = record.shares.load(std::memory_order_seq_cst);
+        const std::uint64_t word = record.control.load(std::memory_order_seq_cst);
+        if ((word & control::held) != 0)
+            return false;
+        if ((word & control::shared) == 0)
+            return true;
+        if (!record.holders.empty(std::memory_order_seq_cst))
+            return false;
+        if (record.shares.load(std::memory_order_seq_cst) == before)
+            return true;
+    }
+}
+
+void TaskTable::announce_waiting(TaskRef task) const {
+    TaskRecord& record = records_[task.index];
+    // seq_cst, edge `park`: either the finisher sees the bit, or the second look sees the task
+    // ended. A record that serves another task by now gets a bit that costs it needless rings.
+    if (is_origin(record))
+        record.control.fetch_or(control::origin_waits, std::memory_order_seq_cst);
+    else
+        record.waiters.fetch_or(shm::ProcessMask::bit(me_.slot), std::memory_order_seq_cst);
+}
+
+void TaskTable::ring_waiters(TaskRef task, std::uint64_t word) const {
+    const ProcessTable processes(*segment_);
+    if ((word & control::origin_waits) != 0)
+        processes.area(shm::Owner::from_bits(control::Origin::get(word)).slot).bell.ring();
+    if ((word & control::shared) == 0) [[likely]]
+        return;
+    std::uint64_t bits = record(task).waiters.load(std::memory_order_seq_cst); // edge `park`
+    for (; bits != 0; bits &= bits - 1)
+        for (auto slot = static_cast<unsigned>(std::countr_zero(bits)); slot < shm::max_processes;
+             slot += 64)
+            if (processes.backed(slot))
+                processes.area(slot).bell.ring();
+}
+
+// ---- ending and freeing -------------------------------------------------------------------------
+
 std::optional<TaskPhase> TaskTable::claim_finished(TaskRef task) const {
     const TaskState seen = state(task);
     if (seen.generation != task.generation || !is_finished(seen.phase) ||
@@ -144,10 +240,20 @@ void TaskTable::abandon(TaskRef task) {
     release(task);
 }
 
-void TaskTable::release(TaskRef task) {
-    // release, edge `task-free`: whoever reserves the record finds the last use ended.
-    record(task).state.store(TaskState{TaskPhase::free, {}, 0, task.generation + 1}.bits(),
+void TaskTable::publish_finished(TaskRef task, TaskPhase phase) const {
+    // release, edge `task-done`.
+    record(task).state.store(TaskState{phase, me_, 0, task.generation}.bits(),
                              std::memory_order_release);
+}
+
+void TaskTable::release(TaskRef task) {
+    TaskRecord& freed = record(task);
+    // relaxed: ours alone, and published by the state.
+    if ((freed.control.load(std::memory_order_relaxed) & control::shared) != 0)
+        freed.waiters.store(0, std::memory_order_relaxed);
+    // release, edge `task-free`: whoever reserves the record finds the last use ended.
+    freed.state.store(TaskState{TaskPhase::free, {}, 0, task.generation + 1}.bits(),
+                      std::memory_order_release);
     {
         const shm::PrivateLock::Guard guard(lock_);
         if (hints_.size() < most_hints)

@@ -219,6 +219,7 @@ bool ObjectTable::hold(Ref ref) {
     // seq_cst, edge `holders`: either whoever clears the last bit sees this one, or this look at
     // the state sees it gone.
     target.holders.set(me_.slot, std::memory_order_seq_cst);
+    target.shares.fetch_add(1, std::memory_order_seq_cst); // see unheld()
     if (is_live(ref))
         return true;
     target.holders.clear(me_.slot, std::memory_order_seq_cst);
@@ -257,11 +258,24 @@ bool ObjectTable::release_last(Ref ref, Count& handles) {
 // Freeing
 // ------------------------------------------------------------------------------------------------
 
+// The words of the mask are read one by one, and a share may move between them meanwhile: somebody
+// becomes a holder under another's hold, which then ends. It is counted in between, so a count that
+// has not changed makes the look a snapshot.
+bool ObjectTable::unheld(std::uint32_t index) const {
+    const ObjectRecord& target = record(index);
+    for (;;) {
+        const std::uint64_t before = target.shares.load(std::memory_order_seq_cst);
+        if (!target.holders.empty(std::memory_order_seq_cst))
+            return false;
+        if (target.shares.load(std::memory_order_seq_cst) == before)
+            return true;
+    }
+}
+
 // `name` is me, or a dead process in whose name the launcher goes on.
 void ObjectTable::free_if_unheld(std::uint32_t index, Owner name) {
     const ObjectState found = state(index);
-    if (found.phase() != ObjectPhase::live ||
-        !record(index).holders.empty(std::memory_order_seq_cst))
+    if (found.phase() != ObjectPhase::live || !unheld(index))
         return;
     const Ref ref{index, found.generation()};
     if (change(index, found, ObjectState::make(ObjectPhase::freeing, ref.generation, name)))

@@ -28,6 +28,8 @@ public:
     // Publishes the task and puts it where it will be found. Throws ProcessExitedException, with
     // nothing sent, if the target has ended.
     TaskRef send(std::size_t written, const ship::HandleList& handles);
+    // Keeps it for whoever makes it later, instead of sending it.
+    TaskRef keep(std::size_t written, const ship::HandleList& handles);
 
 private:
     Process* process_;
@@ -49,26 +51,49 @@ std::uint64_t function_for_call() {
     return function_of(operation_of<F, Args...>, session, cached);
 }
 
+// Writes f(args...) into `task` and lists the handles in it; gives the bytes written.
+template <class F, class... Args>
+std::size_t write_call(OutgoingTask& task, ship::HandleList& handles, const F& function,
+                       const Args&... args) {
+    ship::Sizer sizer;
+    ship::write_closure(sizer, function);
+    ship::encode(sizer, args...);
+    const ship::Footprint need = sizer.footprint();
+    ship::Writer writer(task.begin(function_for_call<F, ship::WireType<Args>...>(), need),
+                        need.size);
+    writer.list_handles(&handles);
+    ship::write_closure(writer, function);
+    ship::encode(writer, args...);
+    return writer.written();
+}
+
 // Sends f(args...) as a task; `held` says whether the caller will keep a future of it.
 template <class F, class... Args>
 TaskRef send_call(Process& process, const std::optional<Membership::Member>& target, bool held,
                   const F& function, const Args&... args) {
-    ship::Sizer sizer;
-    ship::write_closure(sizer, function);
-    ship::encode(sizer, args...);
     OutgoingTask task(process, target, held);
-    const ship::Footprint need = sizer.footprint();
-    ship::Writer writer(task.begin(function_for_call<F, ship::WireType<Args>...>(), need),
-                        need.size);
     ship::HandleList handles;
-    writer.list_handles(&handles);
-    ship::write_closure(writer, function);
-    ship::encode(writer, args...);
-    return task.send(writer.written(), handles);
+    const std::size_t written = write_call(task, handles, function, args...);
+    return task.send(written, handles);
 }
 
-// A record that no task will end, but a put; the caller holds its first handle.
-TaskRef send_open(Process& process);
+// Keeps f(args...) as a call that every worker which is started later makes first (replays.hpp).
+template <class F, class... Args>
+TaskRef keep_call(Process& process, const F& function, const Args&... args) {
+    OutgoingTask task(process, std::nullopt, false);
+    ship::HandleList handles;
+    const std::size_t written = write_call(task, handles, function, args...);
+    return task.keep(written, handles);
+}
+
+// A record that no task will end, but a put; the caller holds its first handle. It fails when its
+// owner's process ends before that.
+TaskRef send_open(Process& process, const Membership::Member& owner);
+
+// The record under which a task that is held here can be sent to others: the task's own, or a new
+// one if its result has left the table. Throws std::runtime_error when the table is full. Never
+// waits.
+TaskRef shippable(Process& process, TaskRef task);
 
 // The member with this id. Throws ProcessExitedException for one that has ended,
 // std::invalid_argument for one that has never been.

@@ -1,12 +1,13 @@
 // What this process holds: handles of tasks, results that had to leave the table, and objects
 // pinned for others.
 //
-// *Handles* are counted here, privately; the segment knows only one bit, `held`, of the origin. The
-// last handle gives the record back if the task has ended, and clears the bit otherwise, so that
-// whoever ends the task gives it back.
+// *Handles* are counted here, privately; the segment knows one share for each process that has any
+// (task_record.hpp). The last handle gives the share back, and the record if the task has ended and
+// nobody else holds it; else whoever ends the task, or holds it last, does.
 //
 // *Moved results*: when the table runs full, results that are held but not looked at leave it for
-// ordinary memory. So a program may hold any number of finished futures.
+// ordinary memory. So a program may hold any number of finished futures. One that is sent somewhere
+// after that gets a record again, for as long as it is held here.
 //
 // *Pins*: a handle inside a payload that is under way belongs to no process. The process that wrote
 // the payload holds the object until the task has ended (arguments) or its record is free
@@ -20,6 +21,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -30,6 +32,16 @@
 #include "dshm/shm/private_lock.hpp"
 
 namespace dshm::runtime {
+
+// The tables that HandleRef::kind names.
+namespace handle_kind {
+inline constexpr std::uint32_t object = 1; // shm::ObjectTable
+inline constexpr std::uint32_t task = 2;   // TaskTable
+} // namespace handle_kind
+
+inline ship::HandleRef handle_of(TaskRef task) {
+    return {handle_kind::task, task.index, task.generation};
+}
 
 // A finished task's result, wherever it lies.
 struct ResultView {
@@ -55,20 +67,33 @@ public:
         else
             ++moved_.at(key(task)).count;
     }
+    // A handle that has arrived in a payload, or the first one for a pin. False when the task is
+    // gone.
+    bool acquire(TaskRef task) {
+        const shm::PrivateLock::Guard guard(lock_);
+        return acquire_locked(task);
+    }
     // Gives a handle back. A failure that nobody has looked at is printed with the last one.
     // Touches no shared memory unless it is the last.
     void drop(TaskRef task) {
-        Hold last;
+        bool here, observed = false;
         {
             const shm::PrivateLock::Guard guard(lock_);
-            if (!in_table(task)) [[unlikely]]
-                return drop_moved(task);
-            last = holds_[task.index];
-            if (--holds_[task.index].count != 0)
-                return;
-            holds_[task.index] = {};
+            Hold& hold = holds_[task.index];
+            here = in_table(task);
+            if (here) [[likely]] {
+                if (--hold.count != 0)
+                    return;
+                observed = hold.observed;
+                hold = {};
+                if (!payloads_.empty() && payloads_.contains(key(task))) [[unlikely]]
+                    return keep_for_payloads(task, observed);
+            }
         }
-        drop_last(task, last.observed);
+        if (here) [[likely]]
+            drop_last(task, observed);
+        else
+            drop_moved(task);
     }
     // Somebody has looked at how the task ended, or will not.
     void observe(TaskRef task);
@@ -91,7 +116,21 @@ public:
         return f(static_cast<const ResultView&>(view));
     }
 
-    // Sets the origin_waits bit of every task held here that has not ended.
+    // A result that has left the table, for the one who puts it back there; null if it has not.
+    struct Copy {
+        TaskPhase phase;
+        ResultForm form;
+        std::vector<std::byte> bytes;
+        std::vector<ship::HandleRef> handles;
+    };
+    std::optional<Copy> moved_copy(TaskRef task);
+    // The record under which a moved task is sent, if there is one already.
+    std::optional<TaskRef> republished(TaskRef task);
+    // Remembers it; the handle is held until the moved result's last one goes. False when another
+    // thread was faster.
+    bool note_republished(TaskRef task, TaskRef record);
+
+    // Asks to be rung at the end of every task held here.
     void ask_to_be_rung();
     // Moves the results of ended tasks out of the table. Gives how many records that freed.
     std::size_t make_room();
@@ -118,6 +157,7 @@ private:
         bool observed = false;
         std::uint32_t count = 0;
         std::vector<ship::HandleRef> handles; // in the bytes: held on their behalf
+        std::optional<TaskRef> republished;
     };
     struct Pin {
         TaskRef task;
@@ -147,8 +187,14 @@ private:
     ResultView view_of(TaskRef task);
     void drop_moved(TaskRef task);
     void drop_last(TaskRef task, bool observed);
+    void keep_for_payloads(TaskRef task, bool observed);
+    void settle(TaskRef task, bool observed);
     void free_ended(TaskRef task, bool observed);
-    std::vector<ship::HandleRef> acquire(std::span<const ship::HandleRef> handles);
+    void note_seen(TaskRef task);
+    bool acquire_locked(TaskRef task);
+    std::vector<ship::HandleRef> acquire_for_payload(std::span<const ship::HandleRef> handles);
+    bool acquire_for_payload(const ship::HandleRef& handle);
+    void release_for_payload(TaskRef task);
     void release(std::span<const ship::HandleRef> handles);
     bool move_out(std::uint32_t index);
     bool still_needed(const Pin& pin) const;
@@ -156,8 +202,11 @@ private:
     TaskTable* tasks_;
     shm::ObjectTable* objects_;
     std::unique_ptr<Hold[], Freed> holds_; // by record; pages are touched as records are used
-    shm::PrivateLock lock_;                // guards holds_ and moved_
+    shm::PrivateLock lock_;                // guards holds_, moved_ and payloads_
     std::unordered_map<std::uint64_t, Moved> moved_;
+    // Tasks whose handles lie in payloads that this process keeps for others: they stay in the
+    // table. How many such handles there are; they share the process's share with its own.
+    std::unordered_map<std::uint64_t, std::uint32_t> payloads_;
     std::mutex pins_lock_;
     std::vector<Pin> pins_;
     std::atomic<std::size_t> pin_count_{0};

@@ -25,7 +25,9 @@ class Process;
 // A task that is being run by this process. Gives its arguments, takes its result.
 class Execution {
 public:
-    Execution(Process& process, TaskRef task);
+    // Of a kept call, which is made again and again, the result goes nowhere.
+    enum class Result { kept, dropped };
+    Execution(Process& process, TaskRef task, Result result = Result::kept);
 
     // The bytes that the caller wrote: closure, then arguments. They stay where they are until the
     // result is written.
@@ -38,6 +40,8 @@ public:
     // SharedMemoryExhausted.
     template <class R>
     void give(const R& value) {
+        if (result_ == Result::dropped) [[unlikely]]
+            return;
         const ship::Footprint need = ship::footprint(value);
         PayloadRoom room = begin_result(need);
         ship::Writer writer(room.data(), need.size);
@@ -48,6 +52,8 @@ public:
             pin_handles(); // before the value goes, and with it perhaps their only holder
     }
     void give_nothing() {
+        if (result_ == Result::dropped) [[unlikely]]
+            return;
         TaskRecord& record = tasks_->record(task_);
         if (record.form == PayloadForm::block) {
             begin_result({}).close(0, handles_);
@@ -65,6 +71,7 @@ private:
     Process* process_;
     TaskTable* tasks_;
     TaskRef task_;
+    Result result_;
     ship::HandleList handles_;
 };
 

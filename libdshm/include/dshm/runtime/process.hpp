@@ -12,7 +12,9 @@
 #include "dshm/runtime/counters.hpp"
 #include "dshm/runtime/holdings.hpp"
 #include "dshm/runtime/process_table.hpp"
+#include "dshm/runtime/replays.hpp"
 #include "dshm/runtime/scheduler.hpp"
+#include "dshm/runtime/shared_values.hpp"
 #include "dshm/runtime/task_table.hpp"
 #include "dshm/runtime/whereabouts.hpp"
 #include "dshm/ship/module_table.hpp"
@@ -46,6 +48,8 @@ public:
     Holdings& holdings() { return holdings_; }
     Scheduler& scheduler() { return scheduler_; }
     Whereabouts& whereabouts() { return whereabouts_; }
+    Replays& replays() { return replays_; }
+    SharedValues& shared_values() { return shared_values_; }
     CounterRow& counters() { return counters_; }
 
     // Locks, looks, unlocks: a copy of the members, or one of them.
@@ -90,6 +94,8 @@ private:
     CounterRow counters_;
     Whereabouts whereabouts_;
     Scheduler scheduler_;
+    Replays replays_;
+    SharedValues shared_values_;
     std::mutex membership_lock_;
     Membership membership_;
     std::atomic<std::size_t> worker_count_{0};

@@ -61,7 +61,7 @@ enum class Count : unsigned {
 // One process's area. Lines are written by one process each, as named on the right.
 //
 //   0     | life | os pid | exit asked |                     launcher (life also the worker itself)
-//   128   | bell |                                           everybody who rings
+//   128   | bell | interrupts |                              everybody who rings
 //   256   | counters, 8 bytes each |                         the process
 //   384   | output asked | current function | current task | the process
 //   512   | output shown | output busy |                     launcher
@@ -73,6 +73,7 @@ struct ProcessArea {
     shm::Word32 exit_asked;
 
     alignas(base::cache_line) waiting::Doorbell bell;
+    shm::Word32 interrupts; // so many times it was told to stop what it runs
 
     alignas(base::cache_line) std::array<shm::Word64, static_cast<unsigned>(Count::number)> counts;
 
@@ -143,13 +144,16 @@ public:
             segment_->geometry().obituaries)[static_cast<std::size_t>(id) % obituary_slots];
     }
 
-    // f(slot, area) for every area that has its pages: no other may be touched.
+    // An area without its pages may not be touched.
+    bool backed(unsigned slot) const {
+        return segment_->backing().backed(
+            (segment_->geometry().processes + slot * shm::process_area_size) / shm::chunk_size);
+    }
+    // f(slot, area) for every area that has its pages.
     template <class F>
     void for_each_backed(F&& f) const {
-        const shm::Backing pages = segment_->backing();
         for (unsigned slot = 0; slot < shm::max_processes; ++slot)
-            if (pages.backed((segment_->geometry().processes + slot * shm::process_area_size) /
-                             shm::chunk_size))
+            if (backed(slot))
                 f(slot, area(slot));
     }
     // The slot in which a worker lives, starting and exiting ones included. O(slots).

@@ -10,8 +10,9 @@
 //     queued for w alone         → failed: w has ended
 //     queued, spawned by w       → its entry is put again; a second entry is harmless
 //     running(w)                 → failed: w has ended while running it
-//     held by w                  → not held; freed if it has ended
-//     open futures of w          → free
+//     held by w                  → not held by w; freed if nobody else holds it and it has ended
+//     open, owned by w           → failed: w has ended
+//     open, held by w alone      → free
 //     blocks of tasks gone by    → free
 //     objects held by w          → the bit is cleared, after the pins of its payloads were inherited
 #pragma once
@@ -49,7 +50,8 @@ private:
     void sweep_running(const Death& death, TaskRef task, TaskState state);
     void sweep_queued(const Death& death, TaskRef task);
     void sweep_holder(const Death& death, TaskRef task);
-    void fail(const Death& death, TaskRef task, bool started);
+    void sweep_open(const Death& death, TaskRef task);
+    void fail(const Death& death, TaskRef task, ExitMoment moment);
     void sweep_blocks();
     bool put(TaskRef task);
     bool put_for(WorkerId target, TaskRef task);

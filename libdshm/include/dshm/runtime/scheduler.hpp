@@ -38,6 +38,9 @@ public:
     // The very task that is waited for, claimed for this process, if nobody has begun it: running
     // what one waits for needs no more stack than a plain call, and always leads somewhere.
     virtual std::optional<TaskRef> claim_awaited() { return std::nullopt; }
+    // The wait throws InterruptException when the task that waits is cancelled or its process
+    // interrupted. Not for waits in the middle of something.
+    virtual bool interruptible() const { return false; }
 
 protected:
     ~WaitFor() = default;
@@ -47,6 +50,10 @@ protected:
 // long that took asks here. 10 ns for each task.
 std::uint64_t task_start_tick() noexcept;
 void note_task_start() noexcept;
+
+// The task that this thread runs was cancelled, or its process interrupted, since it began. False
+// outside tasks. A few ns.
+bool stop_requested() noexcept;
 
 class Scheduler {
 public:
@@ -65,6 +72,8 @@ public:
 
     // Runs one task, if there is one that this process may run now.
     bool run_one();
+    // Runs a claimed task on top of whatever this thread does.
+    void start(TaskRef task);
 
 private:
     enum class Spin { ready, ran_a_task, in_vain };
@@ -83,7 +92,6 @@ private:
     std::size_t batch_behind(unsigned victim, std::uint64_t position);
     void show_ready();
     void clear_stale_hints();
-    void start(TaskRef task);
 
     bool stop_searching();
     void pass_on_wake();

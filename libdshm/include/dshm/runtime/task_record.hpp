@@ -3,10 +3,15 @@
 // The state word is the truth about the task; rings only say where tasks may be found.
 //
 //   free → filling(p) → queued → running(p) → done | failed → filling(p) → free, generation + 1
-//                 └──→ open ──────↗               (a Future that somebody will put)
+//                 ├──→ open ──────↗               (a Future that somebody will put)
+//                 └──→ kept                       (a call that every later worker makes too)
 //
 // Each arrow is one atomic write that names its author; only the author of filling and running may
 // make the next step, unless it is dead: then the launcher does.
+//
+// Who holds a future of it: the origin by the bit `held`, every other process by its bit in
+// `holders`, which count once the bit `shared` is set. A share is taken only while another one, or
+// a pin, lasts; whoever gives one back and finds none left frees the record (TaskTable::unheld).
 #pragma once
 
 #include <array>
@@ -19,7 +24,16 @@
 
 namespace dshm::runtime {
 
-enum class TaskPhase : std::uint8_t { free = 0, filling, queued, running, open, done, failed };
+enum class TaskPhase : std::uint8_t {
+    free = 0,
+    filling,
+    queued,
+    running,
+    open,
+    done,
+    failed,
+    kept
+};
 
 constexpr bool is_finished(TaskPhase phase) {
     return phase == TaskPhase::done || phase == TaskPhase::failed;
@@ -54,7 +68,9 @@ using Origin = base::Field<0, 24>;
 using Target = base::Field<24, 24>; // an id, because ids are never used again; 0: anyone
 inline constexpr std::uint64_t held = std::uint64_t{1} << 48; // the origin holds a future of it
 inline constexpr std::uint64_t origin_waits = std::uint64_t{1} << 49; // the origin sleeps for it
-inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;       // the masks below count too
+inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;    // holders and waiters count too
+inline constexpr std::uint64_t observed = std::uint64_t{1} << 51;  // somebody has seen it fail
+inline constexpr std::uint64_t cancelled = std::uint64_t{1} << 52; // asked to stop
 } // namespace control
 
 // How the payload is to be read.
@@ -73,13 +89,13 @@ inline constexpr std::size_t inline_payload_size = 160;
 inline constexpr std::size_t largest_payload = (std::size_t{1} << 40) - 1;
 inline constexpr std::size_t most_handles = (1 << 16) - 1;
 
-// 0       8         16         24                               32              192       224
-// 256
-//   | state | control | function | size, form, result, handles     | payload (160) | holders | waiters |
+//   0       8         16         24                           32        192       224       232
+//   | state | control | function | size, form, result, handles | payload | holders | waiters | shares |
 //
-// The first line (64 bytes) is all that a small task touches. Holders and waiters serve futures
-// that were sent on to other processes; while control::shared is not set, the origin is the only
-// holder.
+// The first line (64 bytes) is all that a small task touches. The last one serves futures that were
+// sent on to other processes; while control::shared is not set, the origin is the only holder.
+// Waiters: bit b stands for the slots b, b + 64, b + 128 and b + 192; all of them are rung. Shares
+// counts how often one was taken; of a kept record it is the place in the order of all kept ones.
 struct TaskRecord {
     shm::Word64 state;
     shm::Word64 control;
@@ -90,12 +106,16 @@ struct TaskRecord {
     std::uint64_t handles : 16; // HandleRefs at the end of the payload
     alignas(8) std::array<std::byte, inline_payload_size> payload;
     shm::ProcessMask holders;
-    shm::ProcessMask waiters;
+    shm::Word64 waiters;
+    shm::Word64 shares;
+    std::uint64_t reserved[2];
 };
 
 static_assert(sizeof(TaskRecord) == shm::task_record_size, "four lines");
 static_assert(offsetof(TaskRecord, payload) == 32, "payload is 32-byte aligned in the record");
-static_assert(offsetof(TaskRecord, holders) == 192, "masks lie on a line of their own");
+static_assert(offsetof(TaskRecord, holders) == 192 && offsetof(TaskRecord, waiters) == 224 &&
+                  offsetof(TaskRecord, shares) == 232,
+              "what few tasks use lies on a line of its own");
 
 // Names one use of a record. 8 bytes; what a Future holds.
 struct TaskRef {
@@ -104,12 +124,19 @@ struct TaskRef {
     friend constexpr bool operator==(const TaskRef&, const TaskRef&) = default;
 };
 
+// What the process had to do with a task when it ended.
+enum class ExitMoment : std::uint32_t {
+    before, // the task waited for it
+    during, // it ran the task
+    owning, // it was the owner of a future that nobody had put
+};
+
 // The payload of a task whose process has ended.
 struct ExitNote {
     std::int32_t worker;
     std::int32_t wait_status;
     std::int32_t os_pid;
-    std::uint32_t started;  // 1: the task was running, 0: it was waiting for that process
+    ExitMoment moment;
     std::uint64_t function; // the task's function
 };
 

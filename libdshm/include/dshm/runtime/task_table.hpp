@@ -53,12 +53,18 @@ public:
     // filling(me) → open: a future without a task, that somebody will put.
     void publish_open(TaskRef task) const { commit(task, TaskPhase::open); }
 
+    // filling(me) → kept: a call that is remembered for later workers.
+    void publish_kept(TaskRef task) const { commit(task, TaskPhase::kept); }
+
     // queued → running(me): the commit of a take. Nothing when the entry is stale.
     std::optional<TaskRef> claim(queue::Entry entry) const;
     // open → running(me): the commit of a put. False when the future has been put before.
     bool claim_open(TaskRef task) const;
     // queued → running(me) for a task that is known by name, such as one whose target has died.
     bool claim_queued(TaskRef task) const;
+
+    // filling(me) → done or failed, for a result that was made before.
+    void publish_finished(TaskRef task, TaskPhase phase) const;
 
     // running(me) → done or failed: the commit of a result. Gives the control word as it was at
     // that moment.
@@ -78,6 +84,24 @@ public:
     }
     // filling(me) → free: a call that was not sent after all.
     void abandon(TaskRef task);
+
+    // ---- holders ------------------------------------------------------------------------------
+
+    // Says that processes other than the origin may hold it from now on. Before a handle is sent.
+    void allow_shares(TaskRef task) const;
+    // This process's share: as the origin, or as another holder. False when the task is gone;
+    // otherwise somebody else's share, or a pin, must have lasted all the while.
+    bool take_share(TaskRef task) const;
+    void leave_share(TaskRef task) const;
+    // A dead process's share, for the launcher.
+    void clear_share(TaskRef task, shm::Owner dead) const;
+    // Nobody holds it, and nobody will. To be asked after the caller's own change: a share left, or
+    // the end of the task.
+    bool unheld(TaskRef task) const;
+    // Rings whoever sleeps for the end of a task; `word` is its control word since the end.
+    void ring_waiters(TaskRef task, std::uint64_t word) const;
+    // This process is about to sleep for the end of the task.
+    void announce_waiting(TaskRef task) const;
 
     // The payload of a record that this process may read or write.
     std::byte* payload(TaskRecord& record) const {
@@ -110,6 +134,10 @@ private:
         std::uint64_t expected = from.bits();
         return record.state.compare_exchange(expected, to.bits(), std::memory_order_acq_rel,
                                              std::memory_order_relaxed);
+    }
+    bool is_origin(const TaskRecord& record) const {
+        // relaxed: does not change while the task lives.
+        return control::Origin::get(record.control.load(std::memory_order_relaxed)) == me_.bits();
     }
     std::optional<TaskRef> try_reserve(std::uint32_t index) const;
     std::optional<TaskRef> reserve_by_scan();

@@ -11,17 +11,12 @@ public:
     TaskWait(Process& process, TaskRef task) : process_(&process), task_(task) {}
 
     bool ready() override { return process_->tasks().ended(task_); }
-    void about_to_sleep() override {
-        // seq_cst, edge `park`: either the finisher sees the bit, or the second look sees the task
-        // ended. A record that serves another task by now gets a bit that costs it one needless
-        // ring.
-        process_->tasks().record(task_).control.fetch_or(control::origin_waits,
-                                                         std::memory_order_seq_cst);
-    }
+    void about_to_sleep() override { process_->tasks().announce_waiting(task_); }
+    bool interruptible() const override { return true; }
 
     std::optional<TaskRef> claim_awaited() override {
         const auto target = control::Target::get(process_->tasks().record(task_).control.load(
-            std::memory_order_relaxed)); // relaxed: ours to know
+            std::memory_order_relaxed)); // relaxed: fixed while we hold the task
         const bool may = target == 0 || target == static_cast<std::uint64_t>(process_->id());
         return may && process_->tasks().claim_queued(task_) ? std::optional(task_) : std::nullopt;
     }

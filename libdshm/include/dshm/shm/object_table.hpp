@@ -2,7 +2,7 @@
 // somebody holds it.
 //
 //   0        8        16       24       32         40 … 72        72 … 104   104          112 … 128
-//   | state  | block  | bytes  | kind   | type     | 4 user words | holders  | name hash  | reserved |
+//   | state  | block  | bytes  | kind   | type     | 4 user words | holders  | name hash  | shares   |
 //
 //   state    63            32 31   28 27          4 3     0
 //            | generation    |   0   | owner        | phase |
@@ -76,7 +76,8 @@ struct ObjectRecord {
     std::array<std::uint64_t, 4> user;
     ProcessMask holders;
     std::uint64_t name_hash; // of named objects, later
-    std::uint64_t reserved[2];
+    Word64 shares;           // how often a process has become a holder
+    std::uint64_t reserved;
 };
 
 static_assert(sizeof(ObjectRecord) == object_record_size, "Geometry::of sizes the table by it");
@@ -164,6 +165,7 @@ private:
     bool add_first_handle(Ref ref, Count& handles);
     bool release_last(Ref ref, Count& handles);
     bool hold(Ref ref);
+    bool unheld(std::uint32_t index) const;
     void free_if_unheld(std::uint32_t index, Owner name);
     void finish_freeing(Ref ref, Owner name);
     void recover_record(std::uint32_t index, Owner dead);

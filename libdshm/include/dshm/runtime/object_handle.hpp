@@ -1,0 +1,43 @@
+// A counted hold on one object of the segment: what SharedArray and Shared<T> are made of.
+//
+// A copy made into a payload is listed there and holds nothing; one made out of a payload takes a
+// hold of its own, while the payload is pinned. Throws std::logic_error when it belongs to a session
+// that has ended.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dshm/runtime/process.hpp"
+#include "dshm/ship/shipping.hpp"
+
+namespace dshm::runtime {
+
+// What an object is, as its description says.
+namespace object_kind {
+inline constexpr std::uint64_t array = 1;
+inline constexpr std::uint64_t value = 2;
+} // namespace object_kind
+
+class ObjectHandle {
+public:
+    ObjectHandle() = default;
+    // A new object of zero bytes. Throws SharedMemoryExhausted.
+    ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description);
+    ObjectHandle(const ObjectHandle& other);
+    ObjectHandle& operator=(const ObjectHandle& other);
+    ~ObjectHandle() { drop(); }
+
+    // Where its bytes lie in this process; null in a payload.
+    void* address() const { return address_; }
+    shm::ObjectTable::Ref object() const { return object_; }
+
+private:
+    void drop() noexcept;
+
+    void* address_ = nullptr;
+    std::uint64_t session_ = 0; // 0: holds nothing
+    shm::ObjectTable::Ref object_;
+};
+
+} // namespace dshm::runtime

@@ -1,0 +1,51 @@
+#include "dshm/runtime/object_handle.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+namespace dshm::runtime {
+
+ObjectHandle::ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description) {
+    Process& process = current();
+    object_ = process.objects().create(bytes, description);
+    address_ = process.segment().base() + process.objects().view(object_).block;
+    session_ = current_session();
+}
+
+ObjectHandle::ObjectHandle(const ObjectHandle& other) : object_(other.object_) {
+    if (auto* scope = ship::ShippingScope::current_sending()) {
+        scope->add({handle_kind::object, object_.index, object_.generation}, this, sizeof *this);
+        return;
+    }
+    const bool arriving = ship::ShippingScope::current_receiving() != nullptr;
+    if (!arriving && other.session_ == 0)
+        return;
+    Process& process = current();
+    if (!arriving && other.session_ != current_session())
+        throw std::logic_error("dshm: this shared object belongs to a session that has ended");
+    if (!process.objects().acquire(object_))
+        throw std::runtime_error("dshm: a shared object that was sent here is gone: every process "
+                                 "that held it has ended");
+    session_ = current_session();
+    address_ = process.segment().base() + process.objects().view(object_).block;
+}
+
+ObjectHandle& ObjectHandle::operator=(const ObjectHandle& other) {
+    ObjectHandle copy(other);
+    std::swap(address_, copy.address_);
+    std::swap(session_, copy.session_);
+    std::swap(object_, copy.object_);
+    return *this;
+}
+
+void ObjectHandle::drop() noexcept {
+    Process* process = current_or_null();
+    if (session_ == 0 || process == nullptr || session_ != current_session())
+        return;
+    process->objects().release(object_);
+    // Pins of tasks that have ended meanwhile may be all that holds it now.
+    if (process->holdings().pins_anything())
+        process->holdings().release_pins_after_drop();
+}
+
+} // namespace dshm::runtime

@@ -1,0 +1,55 @@
+#include "dshm/wait_any.hpp"
+
+#include "dshm/runtime/scheduler.hpp"
+
+namespace dshm::detail {
+
+namespace {
+
+class AnyEnded final : public runtime::WaitFor {
+public:
+    explicit AnyEnded(std::span<const AnyFuture> futures) : futures_(futures) {}
+
+    bool ready() override {
+        for (ended_ = 0; ended_ < futures_.size(); ++ended_)
+            if (futures_[ended_].ready(futures_[ended_].future))
+                return true;
+        return false;
+    }
+    void about_to_sleep() override {
+        for (const AnyFuture& future : futures_)
+            future.announce(future.future);
+    }
+    bool interruptible() const override { return true; }
+    std::size_t ended() const { return ended_; }
+
+private:
+    std::span<const AnyFuture> futures_;
+    std::size_t ended_ = 0;
+};
+
+} // namespace
+
+std::size_t wait_any(std::span<const AnyFuture> futures) {
+    if (futures.empty())
+        throw std::invalid_argument("dshm: wait_any of no futures would wait for ever");
+    AnyEnded any(futures);
+    runtime::current().scheduler().wait(any);
+    return any.ended();
+}
+
+void wait_all(std::span<const AnyFuture> futures) {
+    std::vector<std::exception_ptr> failures;
+    for (const AnyFuture& future : futures)
+        try {
+            future.wait(future.future);
+        } catch (...) {
+            if (runtime::stop_requested() && !future.ready(future.future))
+                throw; // this task was told to stop
+            failures.push_back(std::current_exception());
+        }
+    if (!failures.empty())
+        throw CompositeException(std::move(failures));
+}
+
+} // namespace dshm::detail
