@@ -90,6 +90,11 @@ void Future<void>::announce_waiting() const {
     for_each_part([](const runtime::TaskHandle& part) { part.announce_waiting(); });
 }
 
+void Future<void>::for_each_key(const std::function<void(runtime::EventKey)>& f) const {
+    for_each_part(
+        [&](const runtime::TaskHandle& part) { f(runtime::task_key(part.task().index)); });
+}
+
 bool Future<void>::cancel() const {
     bool any = false;
     for_each_part([&](const runtime::TaskHandle& part) { any = part.cancel() || any; });

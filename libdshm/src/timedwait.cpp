@@ -13,6 +13,9 @@ class Nothing final : public runtime::WaitFor {
 public:
     bool ready() override { return false; }
     bool interruptible() const override { return true; }
+    void for_each_key(const std::function<void(runtime::EventKey)>& f) const override {
+        f(runtime::no_key);
+    }
 };
 
 } // namespace

@@ -21,6 +21,10 @@ public:
             future.announce(future.future);
     }
     bool interruptible() const override { return true; }
+    void for_each_key(const std::function<void(runtime::EventKey)>& f) const override {
+        for (const AnyFuture& future : futures_)
+            future.keys(future.future, f);
+    }
     std::size_t ended() const { return ended_; }
 
 private:

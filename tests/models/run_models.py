@@ -27,12 +27,18 @@ CASES = [
     # The longest first.
     ("task_queue", "NW=2 NT=1 D=1 MAXC=2", False),
     ("shares", "MAXC=1", False),
+    ("channel", "NP=1 NC=2 M=2 MAXC=1", False),
     ("task_queue", "NW=1 NT=2 D=2 MAXC=2", False),
     ("task_queue", "NW=1 NT=3 D=2 MAXC=1", False),  # records and cells are used again
     ("task_queue", "NW=2 NT=2 D=2 MAXC=0", False),
     ("task_queue", "NW=2 NT=2 D=1 MAXC=0", False),
     ("task_queue", "NW=1 NT=2 D=2 MAXC=1", False),
     ("doorbell", "ROUNDS=2 MAXC=2", False),
+    ("channel", "NP=2 NC=1 M=2 MAXC=1", False),
+    ("channel", "NP=2 NC=1 M=1 MAXC=1 EARLY", False),
+    ("channel", "NP=2 NC=1 M=1 MAXC=1 GRANTS=2", False),
+    ("channel", "NP=2 NC=1 M=2 MAXC=0 GRANTS=2", False),
+    ("channel", "NP=1 NC=1 M=3 MAXC=2", False),  # cells are used again
     # The words are no snapshot; a share is counted before its bit is set; the launcher leaves the bit of the dead.
     ("shares", "MAXC=0 MUTATE_NO_COUNT", True),
     ("shares", "MAXC=0 MUTATE_COUNT_FIRST", True),
@@ -52,6 +58,17 @@ CASES = [
     ("doorbell", "MUTATE_WAITER_DISARMS", True),
     ("doorbell", "MUTATE_NO_RING_ALWAYS", True),
     ("doorbell", "MUTATE_RING_ODD_ONLY", True),
+    # Channels. Roles: no mark for a holder at work, flight said after the look, a holder that leaves without the verdict.
+    ("channel", "NP=2 NC=1 M=2 MAXC=0 MUTATE_NO_MARK", True),
+    ("channel", "NP=2 NC=1 M=2 MAXC=0 MUTATE_LOOK_BEFORE_FLIGHT", True),
+    ("channel", "NP=2 NC=1 M=2 MAXC=0 GRANTS=2 MUTATE_LEAVE_WITHOUT_VERDICT", True),
+    # One walk over cells that are being written; a message that is given back as if it had never been claimed.
+    ("channel", "NP=2 NC=1 M=2 MAXC=0 MUTATE_ONE_LOOK", True),
+    ("channel", "NP=1 NC=2 M=2 MAXC=1 MUTATE_RETURNED_IS_FULL", True),
+    # Cells are swept before roles; the end leaves producers their roles, or is not sealed.
+    ("channel", "NP=2 NC=1 M=1 MAXC=1 MUTATE_SWEEP_FIRST", True),
+    ("channel", "NP=2 NC=1 M=1 MAXC=0 EARLY MUTATE_END_KEEPS_ROLES", True),
+    ("channel", "NP=2 NC=1 M=1 MAXC=0 EARLY MUTATE_NO_SEAL", True),
 ]
 
 

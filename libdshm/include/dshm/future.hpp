@@ -79,6 +79,9 @@ public:
 
     // For the library.
     void announce_waiting() const { handle_.announce_waiting(); }
+    void for_each_key(const std::function<void(runtime::EventKey)>& f) const {
+        f(runtime::task_key(handle_.task().index));
+    }
     const runtime::TaskHandle& handle() const { return handle_; }
 
 private:
@@ -120,6 +123,7 @@ public:
 
     // For the library; the second of a future that is not a loop's.
     void announce_waiting() const;
+    void for_each_key(const std::function<void(runtime::EventKey)>& f) const;
     const runtime::TaskHandle& handle() const { return handle_; }
 
 private:

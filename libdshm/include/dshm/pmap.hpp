@@ -87,6 +87,11 @@ public:
         for (const Batch& batch : *batches_)
             runtime::TaskWait(*process_, batch.future.handle().task()).about_to_sleep();
     }
+    bool interruptible() const override { return true; }
+    void for_each_key(const std::function<void(runtime::EventKey)>& f) const override {
+        for (const Batch& batch : *batches_)
+            f(runtime::task_key(batch.future.handle().task().index));
+    }
     std::size_t ended() const { return next_; }
 
 private:

@@ -33,12 +33,16 @@ struct AnyFuture {
     const void* future;
     bool (*ready)(const void*);
     void (*announce)(const void*);
+    void (*keys)(const void*, const std::function<void(runtime::EventKey)>&);
     void (*wait)(const void*);
 
     template <class T>
     static AnyFuture of(const Future<T>& future) {
         return {&future, [](const void* f) { return static_cast<const Future<T>*>(f)->isready(); },
                 [](const void* f) { static_cast<const Future<T>*>(f)->announce_waiting(); },
+                [](const void* f, const auto& use) {
+                    static_cast<const Future<T>*>(f)->for_each_key(use);
+                },
                 [](const void* f) { static_cast<const Future<T>*>(f)->wait(); }};
     }
 };

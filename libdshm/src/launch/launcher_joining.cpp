@@ -132,7 +132,7 @@ void Launcher::finish_joining() {
         // A worker says that it is running before it announces it: the master must not be told in
         // between.
         process_.processes().announce_change();
-        send_reply(socket_.get(), {joining_->ids, ""});
+        answer({joining_->ids, ""});
         joining_.reset();
         return;
     }
@@ -143,8 +143,14 @@ void Launcher::finish_joining() {
     std::string text = joining_->failure;
     if (!joining_->printed.empty())
         text += "; it printed: " + joining_->printed;
-    send_reply(socket_.get(), {{}, text.substr(0, text.find_last_not_of('\n') + 1)});
+    answer({{}, text.substr(0, text.find_last_not_of('\n') + 1)});
     joining_.reset();
+}
+
+// The master runs tasks while it waits, and may sleep.
+void Launcher::answer(const Reply& reply) {
+    send_reply(socket_.get(), reply);
+    process_.processes().area(shm::master_slot).bell.ring();
 }
 
 void Launcher::give_up_joining(const std::string& why) {

@@ -13,6 +13,7 @@
 
 #include "dshm/launch/launcher.hpp"
 #include "dshm/os/process.hpp"
+#include "dshm/runtime/process.hpp"
 
 namespace dshm::launch {
 
@@ -27,6 +28,30 @@ void flush_own_output() {
     std::clog.flush();
     std::fflush(nullptr);
 }
+
+// One call at a time: a mutex would keep the tasks that this thread runs meanwhile from getting it.
+class Turn final : public runtime::WaitFor {
+public:
+    explicit Turn(std::atomic<bool>& taken) : taken_(&taken) {
+        runtime::current().scheduler().wait(*this);
+    }
+    // release: the next one finds the socket as this one leaves it.
+    ~Turn() { taken_->store(false, std::memory_order_release); }
+    bool ready() override { return !taken_->exchange(true, std::memory_order_acquire); }
+
+private:
+    std::atomic<bool>* taken_;
+};
+
+// There is something to read from the launcher, which rings after it has written.
+class Answer final : public runtime::WaitFor {
+public:
+    explicit Answer(int socket) : entry_{socket, POLLIN, 0} {}
+    bool ready() override { return poll(&entry_, 1, 0) > 0; }
+
+private:
+    pollfd entry_;
+};
 
 } // namespace
 
@@ -52,10 +77,12 @@ Link::~Link() { stop(std::chrono::milliseconds(0)); }
 bool Link::alive() const noexcept { return process_ != 0 && !os::has_ended(pidfd_); }
 
 std::vector<int> Link::add(const AddWorkers& request) {
-    const std::lock_guard guard(lock_);
+    const Turn turn(taken_);
     if (!alive())
         throw std::runtime_error(launcher_gone);
     send_request(socket_.get(), {request, std::nullopt, std::nullopt});
+    Answer answer(socket_.get());
+    runtime::current().scheduler().wait(answer);
     const auto reply = receive_reply(socket_.get());
     if (!reply)
         throw std::runtime_error(launcher_gone);
@@ -65,7 +92,7 @@ std::vector<int> Link::add(const AddWorkers& request) {
 }
 
 void Link::remove(const RemoveWorkers& request) {
-    const std::lock_guard guard(lock_);
+    const Turn turn(taken_);
     if (!alive())
         throw std::runtime_error(launcher_gone);
     send_request(socket_.get(), {std::nullopt, request, std::nullopt});

@@ -45,6 +45,7 @@ SessionState::SessionState(const shm::SegmentOptions& options, bool tag_output)
     }
     segment.mapping().keep_out_of_children();
     process.emplace(segment, shm::Owner{shm::master_slot, 1}, 1, [this] { return link->alive(); });
+    process->scheduler().allow_setting_aside();
     live_state = this;
 }
 

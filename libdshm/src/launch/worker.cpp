@@ -50,6 +50,7 @@ class AskedToLeave final : public runtime::WaitFor {
 public:
     explicit AskedToLeave(runtime::ProcessArea& area) : area_(&area) {}
     bool ready() override { return area_->exit_asked.load(std::memory_order_acquire) != 0; }
+    bool is_loop() const override { return true; }
 
 private:
     runtime::ProcessArea* area_;
@@ -141,8 +142,16 @@ void prepare_fork(const WorkerStart& start) {
 
 void serve(const WorkerStart& start) {
     runtime::Process process(*start.segment, start.owner, start.id);
+    process.scheduler().allow_setting_aside();
+    runtime::report_stack_overflows();
     process.show_output = OutputFence(process, start);
     runtime::ProcessTable& table = process.processes();
+    process.leave = [&] {
+        table.set_life(start.owner.slot,
+                       {runtime::LifePhase::exiting, start.owner.incarnation, start.id});
+        table.announce_change();
+        leave(0);
+    };
     process.replays().make_all(); // if one fails, the worker does not start
     table.set_life(start.owner.slot,
                    {runtime::LifePhase::running, start.owner.incarnation, start.id});
@@ -151,9 +160,7 @@ void serve(const WorkerStart& start) {
     ring_launcher(start.launcher_bell);
     AskedToLeave asked(process.area());
     process.scheduler().wait(asked);
-    table.set_life(start.owner.slot,
-                   {runtime::LifePhase::exiting, start.owner.incarnation, start.id});
-    table.announce_change();
+    process.leave();
 }
 
 // Nothing that is thrown leaves it: a worker that cannot go on says so and ends.

@@ -50,7 +50,7 @@ void conclude(Process& process, TaskRef task, TaskPhase phase) {
         process.counters().add(Count::bytes_returned, record.size);
     const std::uint64_t word = tasks.finish(task, phase);
     if ((word & (control::origin_waits | control::shared)) != 0)
-        tasks.ring_waiters(task, word);
+        process.scheduler().ring_waiters(task, word);
     if ((word & control::held) != 0 || !tasks.unheld(task) || !tasks.claim_finished(task))
         return;
     if (phase == TaskPhase::failed)
@@ -70,7 +70,7 @@ void run_task(Process& process, TaskRef task) noexcept {
     try {
         const auto* operation =
             static_cast<const Operation*>(ship::function_address({record.function}));
-        note_task_start();
+        note_task_start(operation->name);
         operation->run(execution);
     } catch (...) {
         write_failure(process.tasks(), task, std::current_exception(), process.id());

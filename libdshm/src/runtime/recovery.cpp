@@ -17,6 +17,10 @@ void Recovery::bury(const Death& death) {
     process_->objects().recover(death.owner);
     retry();
     process_->processes().announce_change();
+    // It may have died between an end and the event that tells of it.
+    process_->processes().for_each_backed([](unsigned, ProcessArea& area) {
+        area.looks.fetch_add(1, std::memory_order_release); // edge `look`
+    });
     process_->processes().ring_everybody();
 }
 
@@ -150,7 +154,7 @@ void Recovery::fail(const Death& death, TaskRef task, ExitMoment moment) {
     TaskTable& tasks = process_->tasks();
     const TaskRecord& record = tasks.record(task);
     write_exit(tasks, task, {death.id, death.wait_status, death.os_pid, moment, record.function});
-    tasks.ring_waiters(task, tasks.finish(task, TaskPhase::failed));
+    process_->scheduler().ring_waiters(task, tasks.finish(task, TaskPhase::failed));
     if (!tasks.unheld(task) || !tasks.claim_finished(task))
         return;
     report_failure({TaskPhase::failed, record.result, payload_bytes(tasks, record)});

@@ -77,7 +77,7 @@ bool TaskHandle::cancel() const {
     tasks.record(task_).control.fetch_or(control::cancelled, std::memory_order_seq_cst);
     const TaskState now = tasks.state(task_);
     if (now.generation == task_.generation && now.phase == TaskPhase::running)
-        process.processes().area(now.owner.slot).bell.ring(); // it may sleep in a wait
+        process.scheduler().wake_with(now.owner.slot, task_key(task_.index)); // if it waits
     return true;
 }
 

@@ -1,7 +1,6 @@
 #include "dshm/runtime/task_table.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <exception>
 
@@ -200,20 +199,6 @@ void TaskTable::announce_waiting(TaskRef task) const {
         record.control.fetch_or(control::origin_waits, std::memory_order_seq_cst);
     else
         record.waiters.fetch_or(shm::ProcessMask::bit(me_.slot), std::memory_order_seq_cst);
-}
-
-void TaskTable::ring_waiters(TaskRef task, std::uint64_t word) const {
-    const ProcessTable processes(*segment_);
-    if ((word & control::origin_waits) != 0)
-        processes.area(shm::Owner::from_bits(control::Origin::get(word)).slot).bell.ring();
-    if ((word & control::shared) == 0) [[likely]]
-        return;
-    std::uint64_t bits = record(task).waiters.load(std::memory_order_seq_cst); // edge `park`
-    for (; bits != 0; bits &= bits - 1)
-        for (auto slot = static_cast<unsigned>(std::countr_zero(bits)); slot < shm::max_processes;
-             slot += 64)
-            if (processes.backed(slot))
-                processes.area(slot).bell.ring();
 }
 
 // ---- ending and freeing -------------------------------------------------------------------------

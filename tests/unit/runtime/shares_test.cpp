@@ -96,7 +96,7 @@ TEST_CASE("waiting holders are rung by the bit of their slot") {
     session.master->area().bell.arm();
     session.dead->area().bell.arm();
     TaskTable& tasks = session.launcher->tasks();
-    tasks.ring_waiters(task, tasks.finish(task, TaskPhase::done));
+    session.launcher->scheduler().ring_waiters(task, tasks.finish(task, TaskPhase::done));
     CHECK(!session.alive->area().bell.ring()); // rung already
     CHECK(!session.master->area().bell.ring());
     CHECK(session.dead->area().bell.ring());

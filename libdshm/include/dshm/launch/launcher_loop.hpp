@@ -54,6 +54,7 @@ private:
     bool is_joining(WorkerId id) const;
     bool all_have_joined();
     void finish_joining();
+    void answer(const Reply& reply);
     void give_up_joining(const std::string& why);
 
     // leaving and dying

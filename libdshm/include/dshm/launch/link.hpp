@@ -6,8 +6,8 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
-#include <mutex>
 #include <vector>
 
 #include "dshm/launch/requests.hpp"
@@ -25,7 +25,7 @@ public:
     Link(const Link&) = delete;
     Link& operator=(const Link&) = delete;
 
-    // Ids of the new workers. Throws std::runtime_error with the reason; then none was started.
+    // Ids of the new workers. This process runs what is sent to it meanwhile. Throws std::runtime_error with the reason; then none was started.
     std::vector<int> add(const AddWorkers& request);
     void remove(const RemoveWorkers& request);
     // Ends all workers: those that are still busy after `grace` are killed.
@@ -38,7 +38,7 @@ private:
     os::Fd socket_;
     os::Fd pidfd_;
     pid_t process_ = 0;
-    std::mutex lock_;
+    std::atomic<bool> taken_{false}; // a call is under way
 };
 
 } // namespace dshm::launch

@@ -71,6 +71,8 @@ public:
     // Called in a worker before a task's result is shown: makes sure that its output is shown
     // first.
     std::function<void()> show_output = [] {};
+    // Called in a worker that was told to go when nothing runs there any more: does not return.
+    std::function<void()> leave;
 
 private:
     void renew_if_changed() {

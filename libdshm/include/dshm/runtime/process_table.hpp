@@ -61,12 +61,13 @@ enum class Count : unsigned {
 // One process's area. Lines are written by one process each, as named on the right.
 //
 //   0     | life | os pid | exit asked |                     launcher (life also the worker itself)
-//   128   | bell | interrupts |                              everybody who rings
+//   128   | bell | interrupts | looks |                      everybody who rings
 //   256   | counters, 8 bytes each |                         the process
 //   384   | output asked | current function | current task | the process
 //   512   | output shown | output busy |                     launcher
 //   640   | inbox: work for this process alone |
 //   33792 | ready: work for anyone, put by this process |
+//   99712 | events: what happened to tasks and objects that it waits for |
 struct ProcessArea {
     shm::Word64 life;
     shm::Word32 os_pid;
@@ -74,6 +75,7 @@ struct ProcessArea {
 
     alignas(base::cache_line) waiting::Doorbell bell;
     shm::Word32 interrupts; // so many times it was told to stop what it runs
+    shm::Word32 looks;      // so many times an event may have been lost
 
     alignas(base::cache_line) std::array<shm::Word64, static_cast<unsigned>(Count::number)> counts;
 
@@ -86,13 +88,15 @@ struct ProcessArea {
 
     alignas(base::cache_line) queue::IndexRing<4096> inbox;
     queue::IndexRing<8192> ready;
+    queue::IndexRing<2048> events;
 };
 
 static_assert(sizeof(ProcessArea) <= shm::process_area_size, "an area fits its stride");
 static_assert(offsetof(ProcessArea, bell) == 128 && offsetof(ProcessArea, counts) == 256 &&
                   offsetof(ProcessArea, output_asked) == 384 &&
                   offsetof(ProcessArea, output_shown) == 512 &&
-                  offsetof(ProcessArea, inbox) == 640 && offsetof(ProcessArea, ready) == 33'792,
+                  offsetof(ProcessArea, inbox) == 640 && offsetof(ProcessArea, ready) == 33'792 &&
+                  offsetof(ProcessArea, events) == 99'712,
               "the diagram above");
 
 // What is known of a worker that has ended. Written by the launcher, key last; read by anybody.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <exception>
+#include <utility>
 #include <vector>
 
 #include "dshm/runtime/task_record.hpp"
@@ -42,6 +43,11 @@ public:
     private:
         SyncScope* block_;
     };
+
+    // For whoever goes on with another stack.
+    static SyncScope* exchange(SyncScope* scope) noexcept {
+        return std::exchange(current_, scope);
+    }
 
 private:
     void add(TaskRef task);

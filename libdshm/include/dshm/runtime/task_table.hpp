@@ -98,8 +98,6 @@ public:
     // Nobody holds it, and nobody will. To be asked after the caller's own change: a share left, or
     // the end of the task.
     bool unheld(TaskRef task) const;
-    // Rings whoever sleeps for the end of a task; `word` is its control word since the end.
-    void ring_waiters(TaskRef task, std::uint64_t word) const;
     // This process is about to sleep for the end of the task.
     void announce_waiting(TaskRef task) const;
 

@@ -13,6 +13,9 @@ public:
     bool ready() override { return process_->tasks().ended(task_); }
     void about_to_sleep() override { process_->tasks().announce_waiting(task_); }
     bool interruptible() const override { return true; }
+    void for_each_key(const std::function<void(EventKey)>& f) const override {
+        f(task_key(task_.index));
+    }
 
     std::optional<TaskRef> claim_awaited() override {
         const auto target = control::Target::get(process_->tasks().record(task_).control.load(

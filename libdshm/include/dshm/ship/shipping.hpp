@@ -25,6 +25,7 @@
 #include <memory>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "dshm/ship/buffer.hpp"
@@ -104,6 +105,10 @@ public:
 
     static ShippingScope* current_sending() noexcept { return current(Mode::sending); }
     static ShippingScope* current_receiving() noexcept { return current(Mode::receiving); }
+    // For whoever goes on with another stack in the middle.
+    static ShippingScope* exchange(ShippingScope* scope) noexcept {
+        return std::exchange(current_, scope);
+    }
 
     // Called by a handle that is being copied: what it refers to, and where the copy lies.
     void add(const HandleRef& handle, const void* address, std::size_t size) {

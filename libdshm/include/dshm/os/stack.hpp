@@ -1,0 +1,40 @@
+// A stack of its own for code that waits: address space with a guard below it.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+namespace dshm::os {
+
+// Memory is taken as it is touched. What runs over the lower end touches the guard and dies.
+class GuardedStack {
+public:
+    // Nothing when the system gives no more address space.
+    static std::optional<GuardedStack> map(std::size_t size) noexcept;
+
+    GuardedStack(GuardedStack&& other) noexcept
+        : lowest_(std::exchange(other.lowest_, nullptr)), size_(other.size_) {}
+    GuardedStack& operator=(GuardedStack&&) = delete;
+    ~GuardedStack();
+
+    // [lowest, lowest + size) is usable.
+    std::byte* lowest() const noexcept { return lowest_; }
+    std::size_t size() const noexcept { return size_; }
+
+private:
+    GuardedStack(std::byte* lowest, std::size_t size) : lowest_(lowest), size_(size) {}
+
+    std::byte* lowest_;
+    std::size_t size_;
+};
+
+// From now on a segmentation fault of this thread that is an overflow of its stack, whichever it is
+// on, calls `report` before the process dies of it. `report` may do what a signal handler may. Does
+// nothing where somebody else handles the signal.
+void on_stack_overflow(void (*report)()) noexcept;
+
+// What threads of this process get: RLIMIT_STACK, 8 MiB when that is unlimited.
+std::size_t usual_stack_size() noexcept;
+
+} // namespace dshm::os
