@@ -108,7 +108,7 @@ public:
     Capture() : file_(memfd_create("capture", MFD_CLOEXEC)) { fcntl(file_, F_SETFL, O_APPEND); }
     Capture(const Capture&) = delete;
     Capture& operator=(const Capture&) = delete;
-    ~Capture() { close(file_); }
+    ~Capture() { ::close(file_); }
     int file() const { return file_; }
     std::string text() const {
         std::string text(static_cast<std::size_t>(lseek(file_, 0, SEEK_END)), '\0');

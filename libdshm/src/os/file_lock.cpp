@@ -29,6 +29,19 @@ void lock_byte_for_process(int file, long byte) {
     set_lock(file, F_SETLK, byte_range(F_WRLCK, byte, 1));
 }
 
+void wait_for_byte_for_process(int file, long byte) {
+    const struct flock range = byte_range(F_WRLCK, byte, 1);
+    while (fcntl(file, F_SETLKW, &range) != 0)
+        if (errno != EINTR)
+            throw std::system_error(errno, std::generic_category(),
+                                    "dshm: cannot lock the names of the session");
+}
+
+void unlock_byte_for_process(int file, long byte) noexcept {
+    struct flock range = byte_range(F_UNLCK, byte, 1);
+    fcntl(file, F_SETLK, &range);
+}
+
 void share_byte_for_open_file(int file, long byte) {
     set_lock(file, F_OFD_SETLK, byte_range(F_RDLCK, byte, 1));
 }

@@ -233,10 +233,25 @@ void Holdings::pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUn
     }
     if (held.empty())
         return;
+    keep({task, until, std::move(held)});
+}
+
+void Holdings::pin_block(shm::Offset block, shm::Tag tag,
+                         std::span<const ship::HandleRef> handles) {
+    Pin pin{{}, PinUntil::freed, {}, block, tag};
+    {
+        const shm::PrivateLock::Guard guard(lock_);
+        pin.handles = acquire_for_payload(handles);
+    }
+    if (!pin.handles.empty())
+        keep(std::move(pin));
+}
+
+void Holdings::keep(Pin pin) {
     bool sweep;
     {
         const std::lock_guard guard(pins_lock_);
-        pins_.push_back({task, until, std::move(held)});
+        pins_.push_back(std::move(pin));
         pin_count_.store(pins_.size(), std::memory_order_relaxed);
         sweep = pins_.size() >= pins_sweep_at_;
     }
@@ -245,6 +260,10 @@ void Holdings::pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUn
 }
 
 bool Holdings::still_needed(const Pin& pin) const {
+    if (pin.block != 0) {
+        const shm::Tag now = tasks_->heap().tag_of(pin.block);
+        return now.bits == pin.tag.bits || now.bits == shm::Tag::own(tasks_->me()).bits;
+    }
     const TaskState now = tasks_->state(pin.task);
     return now.generation == pin.task.generation && now.phase != TaskPhase::free &&
            (pin.until == PinUntil::freed || !is_finished(now.phase));

@@ -12,6 +12,15 @@ ObjectHandle::ObjectHandle(std::size_t bytes, const shm::ObjectDescription& desc
     session_ = current_session();
 }
 
+ObjectHandle ObjectHandle::adopt(shm::ObjectTable::Ref object) {
+    Process& process = current();
+    ObjectHandle handle;
+    handle.object_ = object;
+    handle.session_ = current_session();
+    handle.address_ = process.segment().base() + process.objects().view(object).block;
+    return handle;
+}
+
 ObjectHandle::ObjectHandle(const ObjectHandle& other) : object_(other.object_) {
     if (auto* scope = ship::ShippingScope::current_sending()) {
         scope->add({handle_kind::object, object_.index, object_.generation}, this, sizeof *this);
@@ -36,6 +45,11 @@ ObjectHandle& ObjectHandle::operator=(const ObjectHandle& other) {
     std::swap(session_, copy.session_);
     std::swap(object_, copy.object_);
     return *this;
+}
+
+void ObjectHandle::check_session() const {
+    if (session_ == 0 || session_ != current_session() || current_or_null() == nullptr)
+        throw std::logic_error("dshm: this shared object belongs to a session that has ended");
 }
 
 void ObjectHandle::drop() noexcept {

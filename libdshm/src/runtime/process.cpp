@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "dshm/runtime/call.hpp"
+#include "dshm/runtime/object_handle.hpp"
 
 namespace dshm::runtime {
 
@@ -48,8 +49,12 @@ Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id,
       modules_(*segment.at<ship::ModuleTable>(segment.geometry().modules)),
       tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_),
       whereabouts_(segment, me.slot), scheduler_(*this), replays_(*this), shared_values_(objects_),
-      membership_(segment) {
+      channels_(*this), membership_(segment) {
     forget_in_forked_children();
+    objects_.on_freeing([this](shm::ObjectTable::Ref object, const shm::ObjectView& view) {
+        if (view.description.kind == object_kind::channel)
+            dispose_of_channel(*this, object, segment_->base() + view.block);
+    });
     modules_.make_current();
     session_number.fetch_add(1, std::memory_order_acq_rel);
     this_process.store(this, std::memory_order_release);

@@ -11,6 +11,7 @@ namespace dshm::runtime {
 void Recovery::bury(const Death& death) {
     clear_masks(death);
     take_over_pins(death);
+    recover_channels(*process_, death.owner, death.id, death.wait_status);
     sweep_tasks(death);
     process_->heap().recover(death.owner);
     sweep_blocks();

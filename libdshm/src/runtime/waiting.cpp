@@ -232,6 +232,8 @@ void Scheduler::tidy_up() {
     process_->holdings().release_pins_before_sleep();
     if (!process_->shared_values().empty())
         process_->shared_values().forget_dead();
+    if (!process_->channels().empty())
+        process_->channels().forget_dead();
     stop_searching();
     if (!process_->tasks().waiting_for_room().empty(std::memory_order_seq_cst))
         process_->holdings().make_room();

@@ -53,8 +53,11 @@ bool ObjectTable::change(std::uint32_t index, ObjectState expected, ObjectState 
 }
 
 bool ObjectTable::is_live(Ref ref) const {
-    return ref.index < top() &&
-           state(ref.index) == ObjectState::make(ObjectPhase::live, ref.generation);
+    if (ref.index >= top())
+        return false;
+    const ObjectState now = state(ref.index);
+    return now.generation() == ref.generation &&
+           (now.phase() == ObjectPhase::live || now.phase() == ObjectPhase::ending);
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -86,6 +89,7 @@ void ObjectTable::fill(Ref ref, std::size_t bytes, const ObjectDescription& desc
     target.kind = description.kind;
     target.type_hash = description.type_hash;
     target.user = description.user;
+    target.name_hash.store(0, std::memory_order_relaxed); // relaxed: as below
     // relaxed: the commit releases it, and the only other who clears bits is the recovery of this
     // very process.
     target.holders.set(me_.slot, std::memory_order_relaxed);
@@ -220,10 +224,24 @@ bool ObjectTable::hold(Ref ref) {
     // the state sees it gone.
     target.holders.set(me_.slot, std::memory_order_seq_cst);
     target.shares.fetch_add(1, std::memory_order_seq_cst); // see unheld()
-    if (is_live(ref))
+    if (state(ref.index) == ObjectState::make(ObjectPhase::live, ref.generation))
         return true;
     target.holders.clear(me_.slot, std::memory_order_seq_cst);
     return false;
+}
+
+std::optional<ObjectTable::Ref> ObjectTable::acquire_named(std::uint64_t kind, std::uint64_t hash) {
+    for (std::uint32_t index = 0; index < top(); ++index) {
+        const Ref ref{index, state(index).generation()};
+        // acquire, edge `object-named`: a name is given to a complete object.
+        if (record(index).name_hash.load(std::memory_order_acquire) != hash || !acquire(ref))
+            continue;
+        if (record(index).kind == kind &&
+            record(index).name_hash.load(std::memory_order_acquire) == hash)
+            return ref;
+        release(ref); // another object by now
+    }
+    return std::nullopt;
 }
 
 void ObjectTable::release(Ref ref) {
@@ -274,18 +292,30 @@ bool ObjectTable::unheld(std::uint32_t index) const {
 
 // `name` is me, or a dead process in whose name the launcher goes on.
 void ObjectTable::free_if_unheld(std::uint32_t index, Owner name) {
-    const ObjectState found = state(index);
-    if (found.phase() != ObjectPhase::live || !unheld(index))
-        return;
-    const Ref ref{index, found.generation()};
-    if (change(index, found, ObjectState::make(ObjectPhase::freeing, ref.generation, name)))
-        finish_freeing(ref, name);
+    for (;;) {
+        const ObjectState found = state(index);
+        if (found.phase() != ObjectPhase::live || !unheld(index))
+            return;
+        const Ref ref{index, found.generation()};
+        const auto ending = ObjectState::make(ObjectPhase::ending, ref.generation, name);
+        if (!change(index, found, ending))
+            return;
+        if (unheld(index)) {
+            change(index, ending, ObjectState::make(ObjectPhase::freeing, ref.generation, name));
+            return finish_freeing(ref, name);
+        }
+        // Found by its name meanwhile; that holder may have gone again while it was ending.
+        change(index, ending, found);
+    }
 }
 
 // Of a record that is MAKING or FREEING in our name or a dead process's. The tag decides whether
 // the block is this object's.
 void ObjectTable::finish_freeing(Ref ref, Owner name) {
-    const Offset block = record(ref.index).block;
+    const ObjectRecord& source = record(ref.index);
+    const Offset block = source.block;
+    if (disposer_ && heap_.tag_of(block).bits == tag_of(ref).bits)
+        disposer_(ref, {block, source.bytes, {source.kind, source.type_hash, source.user}});
     if (name == me_)
         heap_.free(block, tag_of(ref));
     else
@@ -317,16 +347,17 @@ void ObjectTable::recover_record(std::uint32_t index, Owner dead) {
         (found.phase() == ObjectPhase::making || found.phase() == ObjectPhase::freeing) &&
         found.owner() == dead;
     if (half_done)
-        finish_freeing({index, found.generation()}, dead);
-    else
-        free_if_unheld(index, dead);
+        return finish_freeing({index, found.generation()}, dead);
+    if (found.phase() == ObjectPhase::ending && found.owner() == dead)
+        change(index, found, ObjectState::make(ObjectPhase::live, found.generation()));
+    free_if_unheld(index, dead);
 }
 
 std::size_t ObjectTable::live_count() const {
     std::size_t live = 0;
     const std::uint32_t end = top();
     for (std::uint32_t index = 0; index < end; ++index)
-        live += state(index).phase() == ObjectPhase::live ? 1 : 0;
+        live += is_live({index, state(index).generation()}) ? 1 : 0;
     return live;
 }
 

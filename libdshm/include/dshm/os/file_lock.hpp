@@ -10,6 +10,11 @@ namespace dshm::os {
 void lock_byte_for_process(int file, long byte);
 void share_byte_for_open_file(int file, long byte);
 
+// Locks a byte against other processes until the process ends or `unlock_byte_for_process`; waits
+// for it. The kernel lets go of it with the process.
+void wait_for_byte_for_process(int file, long byte);
+void unlock_byte_for_process(int file, long byte) noexcept;
+
 // Locks bytes [first, first + count) against everybody else. False when somebody holds one of them.
 bool try_lock_bytes_for_open_file(int file, long first, long count);
 

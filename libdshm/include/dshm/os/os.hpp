@@ -12,4 +12,6 @@
 #include "dshm/os/mapping.hpp"
 #include "dshm/os/memory_map.hpp"
 #include "dshm/os/process.hpp"
+#include "dshm/os/process_fence.hpp"
+#include "dshm/os/stack.hpp"
 #include "dshm/os/symbols.hpp"

@@ -24,16 +24,19 @@
 namespace dshm::os {
 
 struct ProcessFence {
-    // May be repeated: 0.2 µs.
+    // May be repeated, and is for nothing then.
     static bool join() noexcept {
-        return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+        static const bool joined =
+            syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+        return joined;
     }
     static void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
     static void heavy_fence() {
         if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0)
-            throw std::system_error(errno, std::generic_category(),
-                                    "dshm: the kernel refuses membarrier here although it allowed it "
-                                    "to the process that made the session; run both alike");
+            throw std::system_error(
+                errno, std::generic_category(),
+                "dshm: the kernel refuses membarrier here although it allowed it "
+                "to the process that made the session; run both alike");
     }
 };
 

@@ -37,6 +37,7 @@ class WaitFor;
 using EventKey = std::uint32_t;
 constexpr EventKey task_key(std::uint32_t index) { return index; }
 constexpr EventKey object_key(std::uint32_t index) { return 1u << 16 | index; }
+// and, with 1 << 17, the other side of the same object
 // Of a wait that nothing but its deadline ends.
 inline constexpr EventKey no_key = ~EventKey{0};
 // As an entry of a ring: the key's kind takes the place of the generation.

@@ -137,6 +137,9 @@ public:
 
     enum class PinUntil { ended, freed };
     void pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUntil until);
+    // The same for a block that is this process's own until it is tagged so, and needed until that
+    // ends.
+    void pin_block(shm::Offset block, shm::Tag tag, std::span<const ship::HandleRef> handles);
     // Lets go of what need not be pinned any more. O(pins).
     void release_pins();
     // The same when a handle has been dropped, which may have been the last but for pins: once for as
@@ -163,7 +166,10 @@ private:
         TaskRef task;
         PinUntil until;
         std::vector<ship::HandleRef> handles;
+        shm::Offset block = 0; // instead of a task
+        shm::Tag tag{};
     };
+    void keep(Pin pin);
     // This process's handles of one record: of which generation, how many, and whether somebody has
     // looked at the result.
     struct Hold {

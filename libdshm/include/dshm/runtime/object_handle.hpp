@@ -17,6 +17,7 @@ namespace dshm::runtime {
 namespace object_kind {
 inline constexpr std::uint64_t array = 1;
 inline constexpr std::uint64_t value = 2;
+inline constexpr std::uint64_t channel = 3;
 } // namespace object_kind
 
 class ObjectHandle {
@@ -24,6 +25,8 @@ public:
     ObjectHandle() = default;
     // A new object of zero bytes. Throws SharedMemoryExhausted.
     ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description);
+    // Takes over a handle that was acquired.
+    static ObjectHandle adopt(shm::ObjectTable::Ref object);
     ObjectHandle(const ObjectHandle& other);
     ObjectHandle& operator=(const ObjectHandle& other);
     ~ObjectHandle() { drop(); }
@@ -31,6 +34,8 @@ public:
     // Where its bytes lie in this process; null in a payload.
     void* address() const { return address_; }
     shm::ObjectTable::Ref object() const { return object_; }
+    // Throws std::logic_error when the session that it belongs to is over.
+    void check_session() const;
 
 private:
     void drop() noexcept;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "dshm/runtime/channel.hpp"
 #include "dshm/runtime/counters.hpp"
 #include "dshm/runtime/holdings.hpp"
 #include "dshm/runtime/process_table.hpp"
@@ -50,6 +51,7 @@ public:
     Whereabouts& whereabouts() { return whereabouts_; }
     Replays& replays() { return replays_; }
     SharedValues& shared_values() { return shared_values_; }
+    Channels& channels() { return channels_; }
     CounterRow& counters() { return counters_; }
 
     // Locks, looks, unlocks: a copy of the members, or one of them.
@@ -98,6 +100,7 @@ private:
     Scheduler scheduler_;
     Replays replays_;
     SharedValues shared_values_;
+    Channels channels_;
     std::mutex membership_lock_;
     Membership membership_;
     std::atomic<std::size_t> worker_count_{0};

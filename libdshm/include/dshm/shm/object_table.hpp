@@ -7,11 +7,14 @@
 //   state    63            32 31   28 27          4 3     0
 //            | generation    |   0   | owner        | phase |
 //
-//   FREE(g) → MAKING(g, me) → LIVE(g) → FREEING(g, me) → FREE(g + 1)
+//   FREE(g) → MAKING(g, me) → LIVE(g) ⇄ ENDING(g, me) → FREEING(g, me) → FREE(g + 1)
 //
 // `holders` has one bit for each process that holds a handle; how many handles it holds is private
 // to it. The first one sets the bit, the last one clears it, and whoever finds the mask empty after
-// clearing frees the object: the CAS LIVE → FREEING lets one win.
+// clearing frees the object: the CAS LIVE → ENDING lets one win. It looks at the mask once more, for
+// somebody who found the object by its name and became a holder under nobody's hold: who set its
+// bit and then found LIVE did so before that look, and the object is LIVE again; who finds ENDING
+// takes its bit back.
 //
 // Invariants:
 //   (O1) A bit is set by its own process only, and while the bit of another process, or a pin of
@@ -25,7 +28,7 @@
 //        backed.
 //
 // Death of p: MAKING(p) and FREEING(p) are completed to FREE(g + 1), the block freed if it is
-// tagged for the object; p's bit is cleared everywhere; LIVE without holders is freed in p's name,
+// tagged for the object; ENDING(p) is LIVE again; p's bit is cleared everywhere; LIVE without holders is freed in p's name,
 // so that a recovery that is stopped can start again. An object made but not yet handed over goes
 // with its maker.
 #pragma once
@@ -34,8 +37,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "dshm/shm/heap.hpp"
@@ -44,7 +49,7 @@
 
 namespace dshm::shm {
 
-enum class ObjectPhase : std::uint8_t { free = 0, making = 1, live = 2, freeing = 3 };
+enum class ObjectPhase : std::uint8_t { free = 0, making = 1, live = 2, freeing = 3, ending = 4 };
 
 struct ObjectState {
     std::uint64_t bits = 0;
@@ -75,8 +80,8 @@ struct ObjectRecord {
     std::uint64_t type_hash;
     std::array<std::uint64_t, 4> user;
     ProcessMask holders;
-    std::uint64_t name_hash; // of named objects, later
-    Word64 shares;           // how often a process has become a holder
+    Word64 name_hash; // of a named object, set when it is complete; else 0
+    Word64 shares;    // how often a process has become a holder
     std::uint64_t reserved;
 };
 
@@ -139,8 +144,30 @@ public:
     // Heap::recover. May be stopped anywhere and started again.
     void recover(Owner dead);
 
+    // Gives a complete object a name: not 0, and no other object's of its kind, which the caller
+    // sees to.
+    void set_name(Ref ref, std::uint64_t hash) {
+        record(ref.index).name_hash.store(hash, std::memory_order_release); // edge `object-named`
+    }
+    // A handle of the object of that kind and name. Walks the table.
+    std::optional<Ref> acquire_named(std::uint64_t kind, std::uint64_t hash);
+
     // Live objects in the segment. Walks the table.
     std::size_t live_count() const;
+    // f(ref, view) for the live objects of one kind. Walks the table.
+    template <class F>
+    void for_each_live(std::uint64_t kind, F&& f) const {
+        for (std::uint32_t index = 0; index < top(); ++index) {
+            const Ref ref{index, state(index).generation()};
+            if (is_live(ref) && record(index).kind == kind)
+                f(ref, view(ref));
+        }
+    }
+
+    // Called with what an object's maker said of it, before its block is freed: by the process that
+    // frees it, and again by the launcher if that one dies over it.
+    using Disposer = std::function<void(Ref, const ObjectView&)>;
+    void on_freeing(Disposer disposer) { disposer_ = std::move(disposer); }
 
 private:
     // Private handle counts, in pages made as they are used: most processes touch one.
@@ -181,6 +208,7 @@ private:
     PrivateLock lock_;                     // over counts that go from or to 0, and the hints below
     std::vector<std::uint32_t> free_hint_; // records that this process freed
     std::uint32_t cursor_ = 0;
+    Disposer disposer_;
 };
 
 } // namespace dshm::shm

@@ -1,0 +1,90 @@
+#include "dshm/remote_channel.hpp"
+
+#include <stdexcept>
+
+#include "dshm/runtime/call.hpp"
+#include "dshm/runtime/names.hpp"
+
+namespace dshm::detail {
+
+namespace {
+
+runtime::Channel::Shape checked_shape(std::size_t capacity, int owner, std::size_t plain_bytes) {
+    if (capacity != unlimited && capacity > runtime::Channel::most_messages)
+        throw std::invalid_argument(
+            "dshm: a channel has a capacity of 0 (rendezvous), 1, 2, ... or dshm::unlimited, not " +
+            std::to_string(static_cast<std::ptrdiff_t>(capacity)));
+    runtime::member_of(runtime::current(), owner); // throws for one that is not there
+    return {capacity, plain_bytes != 0 ? plain_bytes : sizeof(runtime::Item), plain_bytes == 0,
+            owner};
+}
+
+runtime::ObjectHandle make(const runtime::Channel::Shape& shape, std::string_view type) {
+    runtime::ObjectHandle object(runtime::Channel::bytes(shape),
+                                 {.kind = runtime::object_kind::channel,
+                                  .type_hash = runtime::hash_of_name(type),
+                                  .user = {shape.capacity}});
+    runtime::Channel::make(static_cast<std::byte*>(object.address()), shape);
+    return object;
+}
+
+runtime::Channel* channel_of(const runtime::ObjectHandle& object) {
+    return object.address() == nullptr ? nullptr
+                                       : &runtime::current().channels().find(object.object());
+}
+
+} // namespace
+
+ChannelHandle::ChannelHandle(runtime::ObjectHandle object)
+    : object_(object), channel_(channel_of(object_)) {}
+
+ChannelHandle::ChannelHandle(std::size_t capacity, int owner, std::size_t plain_bytes,
+                             std::string_view type)
+    : ChannelHandle(make(checked_shape(capacity, owner, plain_bytes), type)) {}
+
+ChannelHandle ChannelHandle::create(const std::string& name, std::size_t capacity,
+                                    std::size_t plain_bytes, std::string_view type) {
+    const auto shape = checked_shape(capacity, myid(), plain_bytes);
+    return ChannelHandle(runtime::make_named(runtime::object_kind::channel, name,
+                                             [&] { return make(shape, type); }));
+}
+
+ChannelHandle ChannelHandle::open(const std::string& name, std::string_view type) {
+    const runtime::ObjectHandle object = runtime::open_named(runtime::object_kind::channel, name);
+    const auto view = runtime::current().objects().view(object.object());
+    if (view.description.type_hash != runtime::hash_of_name(type))
+        throw std::invalid_argument("dshm: the channel '" + name +
+                                    "' has messages of another type than " + std::string(type));
+    return ChannelHandle(object);
+}
+
+ChannelHandle::ChannelHandle(const ChannelHandle& other)
+    : object_(other.object_), channel_(channel_of(object_)) {}
+
+ChannelHandle& ChannelHandle::operator=(const ChannelHandle& other) {
+    object_ = other.object_;
+    channel_ = channel_of(object_);
+    return *this;
+}
+
+runtime::Channel& ChannelHandle::channel() const {
+    object_.check_session();
+    channel_->check_owner();
+    return *channel_;
+}
+
+void ChannelHandle::close(std::exception_ptr exception) const {
+    if (!exception)
+        return channel().close(nullptr);
+    const ship::ExceptionRecord record = ship::capture(exception, 0);
+    channel().close(&record);
+}
+
+void ChannelHandle::require_fetchable() const {
+    if (channel().rendezvous())
+        throw std::logic_error(
+            "dshm: fetch: a channel of capacity 0 hands a message over and never "
+            "keeps one; use take");
+}
+
+} // namespace dshm::detail
