@@ -40,7 +40,7 @@ inline constexpr std::size_t processor_region_size = processor_lines * base::cac
 
 inline constexpr std::uint64_t segment_magic =
     0x6d687364'67657331; // "1segdshm" read as a little-endian word
-inline constexpr std::uint32_t abi_number = 1;
+inline constexpr std::uint32_t abi_number = 2;
 
 // Offsets of all regions, computed from the capacity alone. Every process computes them, and a
 // stranger compares them.
