@@ -276,14 +276,15 @@ void Channel::wake(Side side) {
 // Whoever clears a bit has given that process the wake.
 void Channel::wake_one(Side side) {
     shm::ProcessMask& waiting = mask(side);
+    const unsigned last = last_woken_.load(std::memory_order_relaxed); // relaxed: for fairness
     for (unsigned step = 1; step <= shm::max_processes; ++step) {
-        const unsigned slot = (last_woken_ + step) % shm::max_processes;
+        const unsigned slot = (last + step) % shm::max_processes;
         shm::Word64& word = waiting.word_of(slot);
         const std::uint64_t bit = shm::ProcessMask::bit(slot);
         if ((word.load(std::memory_order_seq_cst) & bit) == 0 ||
             (word.fetch_and(~bit, std::memory_order_seq_cst) & bit) == 0)
             continue;
-        last_woken_ = slot;
+        last_woken_.store(slot, std::memory_order_relaxed);
         return process_->scheduler().wake_with(slot, key(side));
     }
 }

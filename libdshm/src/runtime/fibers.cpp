@@ -45,9 +45,14 @@ struct Fibers::Waiting : TaggedHook<ByAge>, TaggedHook<InTurn> {
         : what(&w), deadline(d), stack(&s) {}
 
     bool in_turn() const { return TaggedHook<InTurn>::is_linked(); }
+    // What asking throws, such as shared memory being exhausted, is thrown again on its own stack.
     bool may_go_on() const {
-        return what->ready() ||
-               (what->interruptible() && running != nullptr && running->should_stop());
+        try {
+            return what->ready() ||
+                   (what->interruptible() && running != nullptr && running->should_stop());
+        } catch (...) {
+            return true;
+        }
     }
 
     WaitFor* what;

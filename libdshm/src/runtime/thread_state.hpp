@@ -42,6 +42,7 @@ struct ThreadState {
     unsigned last_woken = 0;
     std::uint64_t idle_tick = 0;
     std::uint64_t next_theft = 0; // not before this tick
+    bool others_turn = false;     // a wait that may go on, or a new task
     StackState stack;
 };
 

@@ -121,7 +121,7 @@ void Scheduler::run_loop() {
 }
 
 // Waits that may go on and new tasks take turns, so that neither keeps the other from running.
-bool Scheduler::its_turn() { return turn_ = !turn_; }
+bool Scheduler::its_turn() { return thread_state.others_turn = !thread_state.others_turn; }
 
 // Does something else while `what` is waited for. False when there is nothing to do.
 bool Scheduler::do_other_work(WaitFor& what, os::Clock::time_point deadline) {

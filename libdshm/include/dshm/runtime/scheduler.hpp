@@ -100,7 +100,7 @@ private:
     bool asked_to_leave() const;
     bool may_begin_tasks() const;
     void run_loop();
-    bool its_turn();
+    static bool its_turn();
     bool do_other_work(WaitFor& what, os::Clock::time_point deadline);
     Spin spin(WaitFor& what, os::Clock::time_point deadline);
     Spin spin_until(WaitFor& what, os::Clock::time_point deadline, std::uint64_t start,
@@ -134,7 +134,6 @@ private:
     Process* process_;
     std::unique_ptr<Fibers> fibers_;
     std::optional<TaskRef> handed_over_; // claimed, for the loop that is switched to
-    bool turn_ = false;
     decltype(ProcessArea::ready)::ProducerHint ready_hint_;
     std::array<decltype(ProcessArea::inbox)::ProducerHint, shm::max_processes> inbox_hints_;
     std::array<decltype(ProcessArea::events)::ProducerHint, shm::max_processes> event_hints_;
