@@ -24,10 +24,9 @@
 #include <utility>
 #include <vector>
 
-#include "dshm/base/scope_guard.hpp"
 #include "dshm/errors.hpp"
 #include "dshm/future.hpp"
-#include "dshm/runtime/channel_wait.hpp"
+#include "dshm/runtime/messages.hpp"
 #include "dshm/runtime/object_handle.hpp"
 
 namespace dshm {
@@ -67,9 +66,7 @@ private:
 template <class T>
 class RemoteChannel {
     static_assert(std::is_same_v<T, std::decay_t<T>>, "dshm: a channel's messages are values.");
-    static constexpr bool plain = ship::Bitwise<T> && sizeof(T) <= 256 && alignof(T) <= 8;
-    using Channel = runtime::Channel;
-    using Side = Channel::Side;
+    using Messages = runtime::Messages<T>;
 
 public:
     using value_type = T;
@@ -79,13 +76,14 @@ public:
     // std::invalid_argument for a negative capacity or an unknown owner, ProcessExitedException for
     // one that has ended, SharedMemoryExhausted.
     explicit RemoteChannel(std::size_t capacity = 1, int owner = myid())
-        : handle_(capacity, owner, plain_bytes, type()) {}
+        : handle_(capacity, owner, Messages::plain_bytes, type()) {}
 
     // By name, from any process of the session; freed with the last handle like any other. `create`
     // throws std::invalid_argument if the name is taken; `open` throws std::out_of_range if there is
     // none and std::invalid_argument if its messages are of another type.
     static RemoteChannel create(const std::string& name, std::size_t capacity = 1) {
-        return RemoteChannel(detail::ChannelHandle::create(name, capacity, plain_bytes, type()));
+        return RemoteChannel(
+            detail::ChannelHandle::create(name, capacity, Messages::plain_bytes, type()));
     }
     static RemoteChannel open(const std::string& name) {
         return RemoteChannel(detail::ChannelHandle::open(name, type()));
@@ -93,12 +91,14 @@ public:
 
     // Throws InvalidStateException, or what `close` was given, when the channel is closed, and
     // SharedMemoryExhausted when a message has no room; then nothing was put.
-    void put(const T& value) const { put_until(value, detail::no_deadline); }
+    void put(const T& value) const { Messages::put(handle_.channel(), value, detail::no_deadline); }
     // False when there was no room (of a rendezvous: nobody waiting) at once, or in time.
-    bool try_put(const T& value) const { return put_until(value, os::Clock::now()); }
+    bool try_put(const T& value) const {
+        return Messages::put(handle_.channel(), value, os::Clock::now());
+    }
     template <class Rep, class Period>
     bool put_for(const T& value, std::chrono::duration<Rep, Period> time) const {
-        return put_until(value, os::deadline_after(time));
+        return Messages::put(handle_.channel(), value, os::deadline_after(time));
     }
     // All of them, one after the other.
     template <class Range>
@@ -109,11 +109,13 @@ public:
 
     // The oldest message. Throws what `close` was given, or InvalidStateException, when the channel
     // is closed and drained.
-    T take() const { return *take_until(detail::no_deadline); }
-    std::optional<T> try_take() const { return take_until(os::Clock::now()); }
+    T take() const { return *Messages::take(handle_.channel(), detail::no_deadline); }
+    std::optional<T> try_take() const {
+        return Messages::take(handle_.channel(), os::Clock::now());
+    }
     template <class Rep, class Period>
     std::optional<T> take_for(std::chrono::duration<Rep, Period> time) const {
-        return take_until(os::deadline_after(time));
+        return Messages::take(handle_.channel(), os::deadline_after(time));
     }
     // n messages; fewer only if the channel was closed.
     std::vector<T> take(std::size_t n) const {
@@ -130,21 +132,10 @@ public:
     // A copy of the oldest message, which stays. std::logic_error for a rendezvous.
     T fetch() const {
         handle_.require_fetchable();
-        return *wait_for_message([this](std::optional<T>& value) { return look(value); },
-                                 detail::no_deadline);
+        return Messages::fetch(handle_.channel());
     }
     // Until there is a message.
-    void wait() const {
-        Channel& channel = handle_.channel();
-        const auto ready = [&] {
-            if (channel.has_message())
-                return true;
-            if (channel.state() != runtime::ChannelState::open)
-                channel.throw_ended();
-            return false;
-        };
-        runtime::wait_at(channel, Side::takers, ready, detail::no_deadline);
-    }
+    void wait() const { runtime::wait_for_message(handle_.channel()); }
 
     bool isready() const { return handle_.channel().has_message(); }
     bool isempty() const { return !isready(); }
@@ -210,109 +201,8 @@ public:
     runtime::Channel& channel() const { return handle_.channel(); }
 
 private:
-    static constexpr std::size_t plain_bytes = plain ? sizeof(T) : 0;
     static std::string_view type() { return runtime::detail::type_name<T>(); }
     explicit RemoteChannel(detail::ChannelHandle handle) : handle_(std::move(handle)) {}
-
-    struct Raw {
-        alignas(T) std::byte bytes[sizeof(T)];
-        const T& value() const { return *std::launder(reinterpret_cast<const T*>(bytes)); }
-        static Raw of(const T& value) {
-            Raw raw;
-            std::memcpy(raw.bytes, static_cast<const void*>(std::addressof(value)), sizeof(T));
-            return raw;
-        }
-    };
-
-    bool put_until(const T& value, detail::Deadline deadline) const {
-        Channel& channel = handle_.channel();
-        if constexpr (plain) {
-            const Raw raw = Raw::of(value);
-            std::uint64_t position;
-            if (!channel.rendezvous() && channel.try_put(raw, position) == Channel::Put::done)
-                [[likely]]
-                return true;
-            return runtime::put_at(
-                channel, [&](std::uint64_t& at) { return channel.try_put(raw, at); }, [] {},
-                deadline);
-        } else {
-            runtime::Message message(channel, value);
-            return runtime::put_at(
-                channel, [&](std::uint64_t& at) { return message.try_put(at); },
-                [&] { message.take_back(); }, deadline);
-        }
-    }
-
-    std::optional<T> take_until(detail::Deadline deadline) const {
-        if constexpr (plain) {
-            Raw raw;
-            if (handle_.channel().try_take(raw) == Channel::Take::done) [[likely]]
-                return raw.value();
-        }
-        return wait_for_message([this](std::optional<T>& value) { return take_one(value); },
-                                deadline);
-    }
-
-    // A message by `attempt`, or nothing when the deadline came first.
-    template <class Attempt>
-    std::optional<T> wait_for_message(Attempt attempt, detail::Deadline deadline) const {
-        Channel& channel = handle_.channel();
-        std::optional<T> value;
-        const auto try_once = [&] {
-            channel.check_owner();
-            switch (attempt(value)) {
-            case Channel::Take::done:
-                return true;
-            case Channel::Take::empty:
-                return false;
-            case Channel::Take::ended:
-                break;
-            }
-            channel.throw_ended();
-        };
-        if (!try_once())
-            runtime::wait_at(channel, Side::takers, try_once, deadline);
-        return value;
-    }
-
-    Channel::Take take_one(std::optional<T>& value) const {
-        Channel& channel = handle_.channel();
-        if constexpr (plain) {
-            Raw raw;
-            const Channel::Take outcome = channel.try_take(raw);
-            if (outcome == Channel::Take::done)
-                value.emplace(raw.value());
-            return outcome;
-        } else {
-            Channel::Cursor claimed;
-            const Channel::Take outcome = channel.begin_take(claimed);
-            if (outcome != Channel::Take::done)
-                return outcome;
-            // Also a message that cannot be decoded is taken: else it would be in everybody's way.
-            const base::ScopeGuard taken([&] { channel.commit_take(claimed); });
-            value.emplace(runtime::decode_message<T>(channel, claimed));
-            return outcome;
-        }
-    }
-
-    Channel::Take look(std::optional<T>& value) const {
-        Channel& channel = handle_.channel();
-        if constexpr (plain) {
-            Raw raw;
-            if (!channel.peek(raw))
-                return channel.drained() ? Channel::Take::ended : Channel::Take::empty;
-            value.emplace(raw.value());
-            return Channel::Take::done;
-        } else {
-            Channel::Cursor claimed;
-            const Channel::Take outcome = channel.begin_take(claimed);
-            if (outcome != Channel::Take::done)
-                return outcome;
-            const base::ScopeGuard back([&] { channel.undo_take(claimed); });
-            value.emplace(runtime::decode_message<T>(channel, claimed));
-            return outcome;
-        }
-    }
 
     detail::ChannelHandle handle_;
 };

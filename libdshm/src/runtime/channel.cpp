@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "channel_parts.hpp"
 #include "dshm/os/process.hpp"
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/object_handle.hpp"
@@ -11,12 +12,14 @@
 
 namespace dshm::runtime {
 
+using namespace channel_parts;
+
 namespace {
 
 using queue::ChannelShape;
-using Ring = Channel::Ring;
 
-// A rendezvous, whose messages are withdrawn, goes without roles. It lets so many putters wait with their messages in sight; others wait for a cell.
+// A rendezvous, whose messages are withdrawn, goes without roles. It lets so many putters wait with
+// their messages in sight; others wait for a cell.
 constexpr std::uint64_t rendezvous_cells = 64;
 constexpr std::uint64_t first_unlimited = 256;
 
@@ -25,44 +28,6 @@ ChannelShape ring_shape(const Channel::Shape& shape) {
                                 : shape.capacity == Channel::unlimited ? first_unlimited
                                                                        : shape.capacity;
     return {cells, shape.payload_bytes, shape.capacity != 0};
-}
-
-std::byte* aligned(std::byte* address) {
-    return reinterpret_cast<std::byte*>(base::round_up(reinterpret_cast<std::uintptr_t>(address),
-                                                       std::uintptr_t{base::cache_line}));
-}
-
-Ring& first_ring(ChannelHead& head) {
-    return *reinterpret_cast<Ring*>(reinterpret_cast<std::byte*>(&head) + sizeof(ChannelHead));
-}
-
-Ring* ring_after(const shm::Segment& segment, const Ring& ring) {
-    const std::uint64_t next = ring.end();
-    return next > Ring::closed ? reinterpret_cast<Ring*>(aligned(segment.base() + next)) : nullptr;
-}
-
-std::uint64_t lap_of(const Ring& ring, std::uint64_t position) {
-    return position / ring.capacity() & 0xffff;
-}
-
-Item item_in(const std::byte* payload) {
-    Item item;
-    std::memcpy(&item, payload, sizeof item);
-    return item;
-}
-
-std::vector<ship::HandleRef> handles_of(const shm::Segment& segment, const Item& item) {
-    const std::size_t bytes = item.handles * sizeof(ship::HandleRef);
-    std::vector<ship::HandleRef> handles(item.size >= bytes ? item.handles : 0);
-    if (!handles.empty())
-        std::memcpy(handles.data(), segment.base() + item.block + item.size - bytes, bytes);
-    return handles;
-}
-
-void forget_item(std::byte* payload) {
-    Item item = item_in(payload);
-    item.block = 0;
-    std::memcpy(payload, &item, sizeof item);
 }
 
 } // namespace
@@ -299,33 +264,6 @@ void Channel::wake_all(Side side) {
 
 // ---- closing -----------------------------------------------------------------------------------
 
-namespace {
-
-void end_rings(const shm::Segment& segment, ChannelHead& head) {
-    Ring* ring = &first_ring(head);
-    while (!ring->end(Ring::closed)) {
-        Ring* const next = ring_after(segment, *ring);
-        if (next == nullptr)
-            return; // closed already
-        ring = next;
-    }
-}
-
-// The first exception stays. Its block belongs to the channel before anybody can find it.
-void set_exception(Process& process, ChannelHead& head, shm::Tag tag,
-                   const ship::ExceptionRecord& exception) {
-    const ship::Footprint need = ship::footprint(exception, std::uint64_t{0});
-    const shm::Block block = process.heap().allocate(need.size + sizeof(std::uint64_t), tag);
-    ship::Writer writer(process.segment().base() + block.offset, need.size);
-    ship::encode(writer, std::uint64_t{need.size}, exception);
-    std::uint64_t none = 0;
-    if (!head.exception.compare_exchange(none, block.offset, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed)) // relaxed: not used
-        process.heap().free(block.offset, tag);
-}
-
-} // namespace
-
 void Channel::close(const ship::ExceptionRecord* exception) {
     if (state() != ChannelState::open)
         return;
@@ -396,105 +334,6 @@ void Channels::forget_dead() {
         return true;
     });
     count_.store(channels_.size(), std::memory_order_relaxed); // relaxed: a hint
-}
-
-// ---- the end of a channel, and of a process ----------------------------------------------------
-
-void dispose_of_channel(Process& process, shm::ObjectTable::Ref object, std::byte* block) {
-    const shm::Tag tag = shm::Tag::object(object.index, object.generation);
-    ChannelHead& head = Channel::head_in(block);
-    shm::Heap& heap = process.heap();
-    if (const std::uint64_t exception = head.exception.load(std::memory_order_acquire))
-        heap.free(exception, tag);
-    std::vector<shm::Offset> rings;
-    for (Ring* ring = &first_ring(head); ring != nullptr;
-         ring = ring_after(process.segment(), *ring)) {
-        if (head.in_blocks != 0) {
-            const queue::CellArray cells = ring->cells();
-            for (std::uint64_t i = 0; i < cells.count; ++i) {
-                const Item item = item_in(Channel::Cursor(cells, i).payload());
-                if (item.block != 0)
-                    heap.free(item.block, tag);
-            }
-        }
-        if (ring->end() > Ring::closed)
-            rings.push_back(ring->end());
-    }
-    for (const shm::Offset ring : rings)
-        heap.free(ring, tag);
-}
-
-namespace {
-
-// A message that was being put: its block, if it had been handed over, goes. One that was being
-// taken: it is there again, unless its block had become the taker's.
-void release_cell(Process& launcher, shm::Tag tag, const Ring& ring, queue::CellPhase phase,
-                  std::uint64_t position, std::byte* payload) {
-    const Item item = item_in(payload);
-    if (item.block == 0)
-        return;
-    if (item.lap != lap_of(ring, position))
-        return forget_item(payload); // it had not written its own yet
-    const bool handed_over = launcher.heap().tag_of(item.block).bits == tag.bits;
-    if (phase == queue::CellPhase::writing && handed_over)
-        launcher.heap().free(item.block, tag);
-    if (phase == queue::CellPhase::writing || !handed_over)
-        forget_item(payload);
-}
-
-// Handles in messages of the dead are held by its pins, which end with it.
-void take_over_pins(Process& launcher, ChannelHead& head, shm::Tag tag, shm::Owner dead) {
-    for (Ring* ring = &first_ring(head); ring != nullptr;
-         ring = ring_after(launcher.segment(), *ring)) {
-        const queue::CellArray cells = ring->cells();
-        for (std::uint64_t i = 0; i < cells.count; ++i) {
-            const Item item = item_in(Channel::Cursor(cells, i).payload());
-            if (item.block == 0 || item.handles == 0 || item.slot != dead.slot ||
-                !launcher.segment().readable(item.block, item.size) ||
-                launcher.heap().tag_of(item.block).bits != tag.bits)
-                continue;
-            launcher.holdings().pin_block(item.block, tag, handles_of(launcher.segment(), item));
-        }
-    }
-}
-
-bool closes_with(const ChannelHead& head, WorkerId id) {
-    return std::any_of(head.bound.begin(), head.bound.end(), [id](const shm::Word64& bound) {
-        return bound.load(std::memory_order_seq_cst) == static_cast<std::uint64_t>(id);
-    });
-}
-
-} // namespace
-
-void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, int wait_status) {
-    const auto recover = [&](shm::ObjectTable::Ref object, const shm::ObjectView& view) {
-        const shm::Tag tag = shm::Tag::object(object.index, object.generation);
-        ChannelHead& head = Channel::head_in(launcher.segment().base() + view.block);
-        for (Ring* ring = &first_ring(head); ring != nullptr;
-             ring = ring_after(launcher.segment(), *ring))
-            ring->recover(dead, [&](queue::CellPhase phase, std::uint64_t at, std::byte* payload) {
-                if (head.in_blocks != 0)
-                    release_cell(launcher, tag, *ring, phase, at, payload);
-            });
-        if (head.in_blocks != 0)
-            take_over_pins(launcher, head, tag, dead);
-        head.takers.clear(dead.slot, std::memory_order_seq_cst);
-        head.putters.clear(dead.slot, std::memory_order_seq_cst);
-        const bool lost = head.owner == static_cast<std::uint64_t>(id);
-        if (!lost && !closes_with(head, id))
-            return;
-        set_exception(launcher, head, tag,
-                      ship::process_exited_record(id, os::describe_wait_status(wait_status)));
-        std::uint64_t open = static_cast<std::uint64_t>(ChannelState::open);
-        if (lost)
-            head.state.store(static_cast<std::uint64_t>(ChannelState::lost),
-                             std::memory_order_seq_cst);
-        else
-            head.state.compare_exchange(open, static_cast<std::uint64_t>(ChannelState::closed),
-                                        std::memory_order_seq_cst, std::memory_order_relaxed);
-        end_rings(launcher.segment(), head);
-    };
-    launcher.objects().for_each_live(object_kind::channel, recover);
 }
 
 } // namespace dshm::runtime

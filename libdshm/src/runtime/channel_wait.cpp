@@ -57,6 +57,17 @@ bool wait_at(Channel& channel, Channel::Side side, const std::function<bool()>& 
     return in_time;
 }
 
+void wait_for_message(Channel& channel) {
+    const auto ready = [&] {
+        if (channel.has_message())
+            return true;
+        if (channel.state() != ChannelState::open)
+            channel.throw_ended();
+        return false;
+    };
+    wait_at(channel, Channel::Side::takers, ready, os::Clock::time_point::max());
+}
+
 namespace {
 
 bool try_once(Channel& channel, const std::function<Channel::Put(std::uint64_t&)>& attempt,

@@ -15,6 +15,9 @@ namespace dshm::runtime {
 bool wait_at(Channel& channel, Channel::Side side, const std::function<bool()>& attempt,
              os::Clock::time_point deadline);
 
+// Until there is a message. Throws what a closed channel throws.
+void wait_for_message(Channel& channel);
+
 // Puts a message by `attempt`; of a rendezvous, until it has been taken. False, with the message
 // taken back, when the deadline came first. Throws what a closed channel throws. `taken_back` is
 // called for a message that was put and that nobody will get.

@@ -1,0 +1,119 @@
+// The end of a channel, and the death of a process that worked on it.
+#include <algorithm>
+#include <cstring>
+
+#include "channel_parts.hpp"
+#include "dshm/os/process.hpp"
+#include "dshm/runtime/object_handle.hpp"
+#include "dshm/runtime/process.hpp"
+
+namespace dshm::runtime {
+
+using namespace channel_parts;
+
+void dispose_of_channel(Process& process, shm::ObjectTable::Ref object, std::byte* block) {
+    const shm::Tag tag = shm::Tag::object(object.index, object.generation);
+    ChannelHead& head = Channel::head_in(block);
+    shm::Heap& heap = process.heap();
+    if (const std::uint64_t exception = head.exception.load(std::memory_order_acquire))
+        heap.free(exception, tag);
+    std::vector<shm::Offset> rings;
+    for (Ring* ring = &first_ring(head); ring != nullptr;
+         ring = ring_after(process.segment(), *ring)) {
+        if (head.in_blocks != 0) {
+            const queue::CellArray cells = ring->cells();
+            for (std::uint64_t i = 0; i < cells.count; ++i) {
+                const Item item = item_in(Channel::Cursor(cells, i).payload());
+                if (item.block != 0)
+                    heap.free(item.block, tag);
+            }
+        }
+        if (ring->end() > Ring::closed)
+            rings.push_back(ring->end());
+    }
+    for (const shm::Offset ring : rings)
+        heap.free(ring, tag);
+}
+
+namespace {
+
+std::vector<ship::HandleRef> handles_of(const shm::Segment& segment, const Item& item) {
+    const std::size_t bytes = item.handles * sizeof(ship::HandleRef);
+    std::vector<ship::HandleRef> handles(item.size >= bytes ? item.handles : 0);
+    if (!handles.empty())
+        std::memcpy(handles.data(), segment.base() + item.block + item.size - bytes, bytes);
+    return handles;
+}
+
+// A message that was being put: its block, if it had been handed over, goes. One that was being
+// taken: it is there again, unless its block had become the taker's.
+void release_cell(Process& launcher, shm::Tag tag, const Ring& ring, queue::CellPhase phase,
+                  std::uint64_t position, std::byte* payload) {
+    const Item item = item_in(payload);
+    if (item.block == 0)
+        return;
+    if (item.lap != lap_of(ring, position))
+        return forget_item(payload); // it had not written its own yet
+    const bool handed_over = launcher.heap().tag_of(item.block).bits == tag.bits;
+    if (phase == queue::CellPhase::writing && handed_over)
+        launcher.heap().free(item.block, tag);
+    if (phase == queue::CellPhase::writing || !handed_over)
+        forget_item(payload);
+}
+
+// Handles in messages of the dead are held by its pins, which end with it.
+void take_over_pins(Process& launcher, ChannelHead& head, shm::Tag tag, shm::Owner dead) {
+    for (Ring* ring = &first_ring(head); ring != nullptr;
+         ring = ring_after(launcher.segment(), *ring)) {
+        const queue::CellArray cells = ring->cells();
+        for (std::uint64_t i = 0; i < cells.count; ++i) {
+            const Item item = item_in(Channel::Cursor(cells, i).payload());
+            if (item.block == 0 || item.handles == 0 || item.slot != dead.slot ||
+                !launcher.segment().readable(item.block, item.size) ||
+                launcher.heap().tag_of(item.block).bits != tag.bits)
+                continue;
+            launcher.holdings().pin_block(item.block, tag, handles_of(launcher.segment(), item));
+        }
+    }
+}
+
+bool closes_with(const ChannelHead& head, WorkerId id) {
+    return std::any_of(head.bound.begin(), head.bound.end(), [id](const shm::Word64& bound) {
+        return bound.load(std::memory_order_seq_cst) == static_cast<std::uint64_t>(id);
+    });
+}
+
+} // namespace
+
+void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, int wait_status) {
+    const auto recover = [&](shm::ObjectTable::Ref object, const shm::ObjectView& view) {
+        const shm::Tag tag = shm::Tag::object(object.index, object.generation);
+        ChannelHead& head = Channel::head_in(launcher.segment().base() + view.block);
+        for (Ring* ring = &first_ring(head); ring != nullptr;
+             ring = ring_after(launcher.segment(), *ring))
+            ring->recover(dead, [&](queue::CellPhase phase, std::uint64_t at, std::byte* payload) {
+                if (head.in_blocks != 0)
+                    release_cell(launcher, tag, *ring, phase, at, payload);
+            });
+        if (head.in_blocks != 0)
+            take_over_pins(launcher, head, tag, dead);
+        head.takers.clear(dead.slot, std::memory_order_seq_cst);
+        head.putters.clear(dead.slot, std::memory_order_seq_cst);
+        const bool lost = head.owner == static_cast<std::uint64_t>(id);
+        if (!lost && !closes_with(head, id))
+            return;
+        set_exception(launcher, head, tag,
+                      ship::process_exited_record(id, os::describe_wait_status(wait_status)));
+        std::uint64_t open = static_cast<std::uint64_t>(ChannelState::open);
+        if (lost)
+            head.state.store(static_cast<std::uint64_t>(ChannelState::lost),
+                             std::memory_order_seq_cst);
+        else
+            head.state.compare_exchange(open, static_cast<std::uint64_t>(ChannelState::closed),
+                                        std::memory_order_seq_cst, std::memory_order_relaxed);
+        end_rings(launcher.segment(), head);
+    };
+    launcher.objects().for_each_live(object_kind::channel, recover);
+}
+
+} // namespace dshm::runtime
