@@ -89,7 +89,7 @@ TEST_CASE("handles in messages keep what they name") {
                 array[99] = 3;
                 arrays.put(array);
                 futures.put(spawn_at(3, [] { return 4; }));
-                const RemoteChannel<int> inner(1);
+                const RemoteChannel<int> inner(1, 1); // else it would go with its owner
                 inner.put(5);
                 channels.put(inner);
             }).wait();
@@ -393,6 +393,16 @@ TEST_CASE("a message that cannot be encoded or decoded harms nobody else") {
         channel.put({"good"});
         thrown_by<std::range_error>([&] { channel.take(); });
         DEMAND(channel.take().text == "good");
+        struct Huge { // 1 TiB
+            std::string text;
+            void save(ship::WriteArchive& archive) const {
+                archive.writer().reserve(std::size_t{1} << 40, 8);
+            }
+            void load(ship::ReadArchive&) {}
+        };
+        const RemoteChannel<Huge> huge(1);
+        thrown_by<SharedMemoryExhausted>([&] { huge.put({}); });
+        DEMAND(huge.isempty());
     });
 }
 

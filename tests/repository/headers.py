@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Compile every header of the library by itself, with all warnings as errors.
+"""Compile headers of the library by themselves, with all warnings as errors.
 
-usage: headers.py SOURCE_ROOT BUILD_DIRECTORY COMPILER
+usage: headers.py SOURCE_ROOT BUILD_DIRECTORY COMPILER PATTERN
 
-Each header is included twice in an otherwise empty source: it must bring along what it uses, and bear
+PATTERN is a glob below libdshm/include. Each header is included twice in an otherwise empty source: it must bring along what it uses, and bear
 being included again. Skipped (exit status 77) where the compiler is not installed.
 """
 
@@ -33,13 +33,13 @@ def complaint(compiler, flags, include, header):
 
 
 def main():
-    source_root, build, compiler = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    source_root, build, compiler, pattern = pathlib.Path(sys.argv[1]), *sys.argv[2:5]
     if not shutil.which(compiler):
         print(f"{compiler} is not installed")
         return SKIPPED
 
     include = source_root / "libdshm" / "include"
-    headers = sorted(include.rglob("*.hpp"))
+    headers = sorted(include.glob(pattern))
     flags = compiler_flags(build)
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         complaints = list(filter(None, pool.map(
