@@ -267,6 +267,21 @@ void shared_object(Victim& victim) {
     demand(!victim.objects.acquire({victim.stage.object.index, 999}), "no such generation");
 }
 
+// Found by its name while its maker lets go of it.
+void named_object(Victim& victim) {
+    victim.stage.alive_objects.set_name(victim.stage.object, 77);
+    victim.start_dying();
+    const auto found = victim.objects.acquire_named(0, 77);
+    demand(found == victim.stage.object, "found");
+    victim.objects.release(*found);
+    const auto own = victim.objects.create(64, {.kind = 9});
+    victim.objects.set_name(own, 78);
+    demand(victim.objects.acquire_named(9, 78) == own, "found its own");
+    victim.objects.release(own);
+    victim.objects.release(own);
+    demand(!victim.objects.acquire_named(9, 78), "gone");
+}
+
 // The heap runs full: everything that is kept for quick reuse is taken apart.
 void exhaustion(Victim& victim) {
     victim.start_dying();
@@ -297,5 +312,6 @@ TEST_CASE("a death while the neighbour frees one's blocks") { check_scenario(nei
 TEST_CASE("a death while a neighbour's run is taken apart") { check_scenario(runs_of_others); }
 TEST_CASE("a death while taking over from the dead") { check_scenario(inheritance); }
 TEST_CASE("a death while objects are made and dropped") { check_scenario(objects); }
+TEST_CASE("a death while an object is found by its name") { check_scenario(named_object); }
 TEST_CASE("a death while holding another's object") { check_scenario(shared_object); }
 TEST_CASE("a death while the heap runs full") { check_scenario(exhaustion, 211); }

@@ -1,5 +1,6 @@
 #include "catch.hpp"
 
+#include <atomic>
 #include <memory>
 #include <random>
 #include <thread>
@@ -182,6 +183,11 @@ TEST_CASE("died while freeing an object") {
     const Ref ref = scene.victim.objects.create(200'000, {});
     scene.record(ref).holders.clear(dead.slot, std::memory_order_relaxed);
     SECTION("after clearing the last bit") {}
+    SECTION("before the second look") {
+        scene.set_state(ref, ObjectState::make(ObjectPhase::ending, ref.generation, dead));
+        CHECK(scene.alive.objects.is_live(ref)); // for its holders, if there are any
+        CHECK_FALSE(scene.alive.objects.acquire(ref));
+    }
     SECTION("after the state") {
         scene.set_state(ref, ObjectState::make(ObjectPhase::freeing, ref.generation, dead));
     }
@@ -274,5 +280,71 @@ TEST_CASE("the last two holders let go at the same time: one frees", "[threads]"
         thread.join();
         REQUIRE_FALSE(scene.alive.objects.is_live(ref));
     }
+    scene.check_nothing_left();
+}
+
+TEST_CASE("died over the end of an object that somebody had found by its name") {
+    Scene scene;
+    const Ref ref = scene.victim.objects.create(64, {.kind = 4});
+    scene.victim.objects.set_name(ref, 77);
+    REQUIRE(scene.alive.objects.acquire_named(4, 77) == ref);
+    scene.record(ref).holders.clear(dead.slot, std::memory_order_relaxed);
+    scene.set_state(ref, ObjectState::make(ObjectPhase::ending, ref.generation, dead));
+    scene.recover();
+    CHECK(scene.alive.objects.is_live(ref));
+    CHECK(scene.other.objects.acquire(ref));
+    scene.alive.objects.release(ref);
+    scene.other.objects.release(ref);
+    scene.check_nothing_left();
+}
+
+TEST_CASE("a name is that of one kind, and goes with the object") {
+    Scene scene;
+    const Ref ref = scene.alive.objects.create(64, {.kind = 4});
+    CHECK_FALSE(scene.other.objects.acquire_named(4, 77));
+    scene.alive.objects.set_name(ref, 77);
+    CHECK_FALSE(scene.other.objects.acquire_named(5, 77));
+    CHECK_FALSE(scene.other.objects.acquire_named(4, 78));
+    REQUIRE(scene.other.objects.acquire_named(4, 77) == ref);
+    scene.alive.objects.release(ref);
+    CHECK(scene.alive.objects.acquire_named(4, 77) == ref);
+    scene.alive.objects.release(ref);
+    scene.other.objects.release(ref);
+    CHECK_FALSE(scene.alive.objects.acquire_named(4, 77));
+    const Ref again = scene.alive.objects.create(64, {.kind = 4});
+    CHECK_FALSE(
+        scene.other.objects.acquire_named(4, 77)); // the record is used again, without a name
+    scene.alive.objects.release(again);
+    scene.check_nothing_left();
+}
+
+TEST_CASE("an object is found by its name while it comes and goes: whoever has it keeps it",
+          "[threads]") {
+    Scene scene;
+    std::atomic<bool> over = false;
+    std::thread maker_thread([&] {
+        for (int round = 0; round < 20'000; ++round) {
+            const Ref ref = scene.alive.objects.create(64, {.kind = 4});
+            *scene.segment.at<std::uint64_t>(scene.alive.objects.view(ref).block) = 12345;
+            scene.alive.objects.set_name(ref, 77);
+            scene.alive.objects.release(ref);
+        }
+        over = true;
+    });
+    std::size_t found = 0, wrong = 0;
+    while (!over) {
+        const auto ref = scene.other.objects.acquire_named(4, 77);
+        if (!ref)
+            continue;
+        ++found;
+        for (int look = 0; look < 20; ++look)
+            wrong +=
+                !scene.other.objects.is_live(*ref) ||
+                *scene.segment.at<std::uint64_t>(scene.other.objects.view(*ref).block) != 12345;
+        scene.other.objects.release(*ref);
+    }
+    maker_thread.join();
+    CHECK(wrong == 0);
+    CAPTURE(found);
     scene.check_nothing_left();
 }
