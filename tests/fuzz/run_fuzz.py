@@ -85,7 +85,7 @@ def finish(job):
 def build(compiler, arguments, directory):
     flags = compilers.compiler_flags(arguments.build)
     objects = compile_objects(compiler, flags, directory)
-    library = pathlib.Path(arguments.library).resolve()
+    library = pathlib.Path(arguments.linked).resolve()
     program = directory / "decode_fuzz"
     link = [compiler, *SANITIZERS, *map(str, objects), str(library),
             f"-Wl,-rpath,{library.parent}", "-lfmt", "-lrt", "-ldl", "-pthread",
@@ -117,7 +117,7 @@ def fuzz(program, directory, seconds, options):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("build")
-    parser.add_argument("library")
+    parser.add_argument("linked", metavar="library")
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--seeds", action="store_true")
     arguments, options = parser.parse_known_args()

@@ -142,8 +142,8 @@ TEST_CASE("sleeping tasks do not keep others from running, and wake in order of 
             sleep_for(time);
             order[static_cast<std::size_t>(next[0]++)] = number;
         };
-        std::vector<Future<void>> sleepers{spawn_at(2, sleeper, 2, 60ms),
-                                           spawn_at(2, sleeper, 1, 30ms),
+        std::vector<Future<void>> sleepers{spawn_at(2, sleeper, 2, 800ms),
+                                           spawn_at(2, sleeper, 1, 200ms),
                                            spawn_at(2, sleeper, 0, 0ms)};
         DEMAND(fetch_from(2, [] { return 1; }) == 1);
         wait_all(sleepers);
