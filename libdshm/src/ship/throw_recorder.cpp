@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "dshm/base/check.hpp"
@@ -57,8 +58,6 @@ const void* object_of(const std::exception_ptr& exception) {
 #else
     end_of_stack_ = reinterpret_cast<std::uintptr_t>(this);
 #endif
-    for (Throw& thrown : throws_)
-        thrown.exception = nullptr;
 }
 
 ThrowRecorder::Scope::~Scope() { current = outer_; }
@@ -66,9 +65,9 @@ ThrowRecorder::Scope::~Scope() { current = outer_; }
 std::span<const std::uintptr_t>
 ThrowRecorder::calls_of(const std::exception_ptr& exception) noexcept {
     const void* object = object_of(exception);
-    if (current == nullptr || object == nullptr)
+    if (current == nullptr || current->throws_ == nullptr || object == nullptr)
         return {};
-    for (const Scope::Throw& thrown : current->throws_)
+    for (const Scope::Throw& thrown : current->throws_->last)
         if (thrown.exception == object && *thrown.type == *exception.__cxa_exception_type())
             return {thrown.calls.data(), thrown.size};
     return {};
@@ -83,8 +82,13 @@ void ThrowRecorder::record(const void* exception, const std::type_info* type,
     Scope* scope = current;
     if (scope == nullptr)
         return;
-    Scope::Throw& thrown = scope->throws_[scope->next_++ % Scope::most_throws];
-    for (Scope::Throw& earlier : scope->throws_)
+    if (scope->throws_ == nullptr)
+        scope->throws_.reset(new (std::nothrow) Scope::Throws);
+    if (scope->throws_ == nullptr)
+        return; // no memory: the exception goes without its stack
+    Scope::Throws& throws = *scope->throws_;
+    Scope::Throw& thrown = throws.last[throws.next++ % Scope::most_throws];
+    for (Scope::Throw& earlier : throws.last)
         if (earlier.exception == exception) // its memory is used again
             earlier.exception = nullptr;
     Walk walk{reinterpret_cast<std::uintptr_t>(caller), scope->end_of_stack_, thrown.calls.data()};

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <span>
 #include <typeinfo>
 
@@ -44,8 +45,12 @@ public:
 
         Scope* outer_;
         std::uintptr_t end_of_stack_; // frames beyond are not the task's
-        std::size_t next_ = 0;
-        std::array<Throw, most_throws> throws_;
+        // Made at the first throw: few tasks throw, and 2 KiB of every task's stack is much.
+        struct Throws {
+            std::size_t next = 0;
+            std::array<Throw, most_throws> last{};
+        };
+        std::unique_ptr<Throws> throws_;
     };
 
     // The calls that led to the throw of this exception, the innermost first, as addresses in this
