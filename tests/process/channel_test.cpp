@@ -248,6 +248,30 @@ TEST_CASE("many producers and consumers in processes and threads lose and double
     });
 }
 
+TEST_CASE("messages in blocks between threads of one process") {
+    in_session(0, [] {
+        for (const std::size_t capacity : {std::size_t{0}, std::size_t{1}, std::size_t{16}}) {
+            const RemoteChannel<std::string> there(capacity), back(capacity);
+            const int rounds = 3000;
+            const auto text = [](int i) { return std::to_string(i) + std::string(40, 'x'); };
+            std::thread other([&] {
+                for (int i = 0; i < rounds; ++i)
+                    back.put(there.take());
+            });
+            std::thread putter([&] {
+                for (int i = 0; i < rounds; ++i)
+                    there.put(text(i));
+            });
+            bool right = true;
+            for (int i = 0; i < rounds; ++i)
+                right = back.take() == text(i) && right;
+            putter.join();
+            other.join();
+            DEMAND(right);
+        }
+    });
+}
+
 TEST_CASE("tasks of one worker hand messages to each other, thousands wait") {
     in_session(1, [] {
         const RemoteChannel<int> there(1), back(1);

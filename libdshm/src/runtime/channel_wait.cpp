@@ -156,9 +156,6 @@ Message::~Message() {
         channel_->process().heap().free(item_.block, shm::Tag::own(channel_->process().me()));
 }
 
-void Message::take_back() {
-    channel_->process().heap().free(item_.block, channel_->tag());
-    item_.block = 0;
-}
+void Message::take_back() { channel_->process().heap().free(handed_over_, channel_->tag()); }
 
 } // namespace dshm::runtime

@@ -41,8 +41,15 @@ public:
     Message& operator=(const Message&) = delete;
     ~Message();
 
+    // Once it is done the block is the channel's: whoever takes the message frees it, and the same
+    // block may be this process's own again, for something else.
     Channel::Put try_put(std::uint64_t& position) {
-        return channel_->try_put_item(item_, position);
+        const Channel::Put outcome = channel_->try_put_item(item_, position);
+        if (outcome == Channel::Put::done) {
+            handed_over_ = item_.block;
+            item_.block = 0;
+        }
+        return outcome;
     }
     // It was put and withdrawn.
     void take_back();
@@ -55,6 +62,7 @@ private:
 
     Channel* channel_;
     Item item_{};
+    shm::Offset handed_over_ = 0;
 };
 
 // The value of a claimed message that lies in a block.
