@@ -5,8 +5,9 @@ usage: run_fuzz.py BUILD_ROOT LIBDSHM_SO [--seconds N] [--seeds] [libFuzzer's ow
 
 The target and the sources of the ship layer are compiled by clang++ with libFuzzer and the address and
 undefined-behaviour sanitizers; the layers below come from the library. First it runs every input of
-corpus/, then it invents inputs for some seconds, from a fixed seed, so that two runs of one build try
-the same in the same order. An input that crashes is left in BUILD_ROOT/fuzz with its name printed; once
+corpus/, then it invents inputs for some seconds, or until it has tried a number of them, from a fixed
+seed, so that two runs of one build try the same in the same order. `--seconds 3600 -runs=-1 -seed=0`
+looks further. An input that crashes is left in BUILD_ROOT/fuzz with its name printed; once
 it is fixed it belongs into corpus/. `--seeds` writes one whole payload of each kind into corpus/.
 
 Ends with 77, which Meson takes for a skip, where clang++ or its libFuzzer is missing.
@@ -29,6 +30,7 @@ SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=unde
 FLAGS = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Wno-unused-command-line-argument"] + SANITIZERS
 # Sixteen kilobytes of damage justify no more than this at once.
 LIMITS = ["-max_len=16384", "-malloc_limit_mb=64", "-rss_limit_mb=2048", "-timeout=20"]
+RUNS = 150_000  # ten seconds or so: a faster machine tries no more than a slower one
 LEAKS = "detect_leaks=0"  # damaged pointers may form cycles, which nobody frees
 
 
@@ -109,7 +111,8 @@ def fuzz(program, directory, seconds, options):
         shutil.rmtree(found, ignore_errors=True)
         found.mkdir()
         status = run(program, directory,
-                     [*LIMITS, "-seed=1", f"-max_total_time={seconds}", "-print_final_stats=1",
+                     [*LIMITS, "-seed=1", f"-runs={RUNS}", f"-max_total_time={seconds}",
+                      "-print_final_stats=1",
                       "-verbosity=1", *options, str(found), str(HERE / "corpus")])
     return status
 

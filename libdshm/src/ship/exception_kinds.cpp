@@ -2,6 +2,7 @@
 #include "exception_kinds.hpp"
 
 #include <any>
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <filesystem>
@@ -131,9 +132,29 @@ void describe_regex(ExceptionRecord& record, const std::exception& error) {
     record.numbers[0] =
         static_cast<std::int64_t>(dynamic_cast<const std::regex_error&>(error).code());
 }
+// A number that names none of these is not a value of the enumeration.
+constexpr auto regex_codes = std::to_array<std::regex_constants::error_type>({
+    std::regex_constants::error_collate,
+    std::regex_constants::error_ctype,
+    std::regex_constants::error_escape,
+    std::regex_constants::error_backref,
+    std::regex_constants::error_brack,
+    std::regex_constants::error_paren,
+    std::regex_constants::error_brace,
+    std::regex_constants::error_badbrace,
+    std::regex_constants::error_range,
+    std::regex_constants::error_space,
+    std::regex_constants::error_badrepeat,
+    std::regex_constants::error_complexity,
+    std::regex_constants::error_stack,
+});
 std::exception_ptr rebuild_regex(RecordPointer record) {
-    const auto code = static_cast<std::regex_constants::error_type>(record->numbers[0]);
-    return rebuilt_as<std::regex_error>(std::regex_error(code), record);
+    const auto code = std::ranges::find(regex_codes, record->numbers[0], [](auto known) {
+        return static_cast<std::int64_t>(known);
+    });
+    if (code == regex_codes.end()) // a damaged record
+        return rebuild_as_runtime_error(std::move(record));
+    return rebuilt_as<std::regex_error>(std::regex_error(*code), record);
 }
 
 // ---- types of dshm that hold more than a text ---------------------------------------------------

@@ -243,6 +243,15 @@ TEST_CASE("the exceptions of dshm keep their type and members") {
     check_keeps_type(dshm::UnknownFunction("what"), "dshm::UnknownFunction");
 }
 
+TEST_CASE("a damaged number that is no error code of its type arrives as text") {
+    ship::ExceptionRecord record =
+        ship::capture(thrown(std::regex_error(std::regex_constants::error_brack)), 2);
+    record.numbers[0] = 0x9500'0000;
+    caught_as<std::runtime_error>(ship::rebuild(record), [](const std::runtime_error& error) {
+        CHECK(dynamic_cast<const std::regex_error*>(&error) == nullptr);
+    });
+}
+
 TEST_CASE("what dshm itself throws at the caller has no hop and is no RemoteException") {
     const auto exited = ship::rebuild(ship::process_exited_record(3, "exit code 1"));
     caught_as<dshm::ProcessExitedException>(exited, [](const dshm::ProcessExitedException& error) {
