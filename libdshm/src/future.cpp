@@ -28,46 +28,30 @@ const Future<void>& checked(const Future<void>& future, bool loop) {
 } // namespace
 
 Future<void>::Future(const Future& other)
-    : handle_(checked(other, other.parts_ != nullptr).handle_), parts_(other.parts_) {}
+    : handle_(checked(other, other.loop_ != nullptr).handle_), loop_(other.loop_) {}
 
 Future<void>& Future<void>::operator=(const Future& other) {
     Future copy(other);
     return *this = std::move(copy);
 }
 
-template <class F>
-void Future<void>::for_each_part(F&& f) const {
-    if (!parts_)
-        return f(handle_);
-    for (const runtime::TaskHandle& part : *parts_)
-        f(part);
-}
-
-Future<void> Future<void>::join(const std::vector<Future>& futures) {
-    Parts parts;
-    for (const Future& future : futures)
-        future.for_each_part([&](const runtime::TaskHandle& part) { parts.push_back(part); });
-    Future joined{runtime::TaskHandle()};
-    joined.parts_ = std::make_shared<const Parts>(std::move(parts));
-    return joined;
+Future<void> Future<void>::of_loop(std::shared_ptr<runtime::LoopEnd> loop) {
+    Future future{runtime::TaskHandle()};
+    future.loop_ = std::move(loop);
+    return future;
 }
 
 void Future<void>::put() const {
-    if (parts_)
+    if (loop_)
         throw std::logic_error("dshm: a loop's Future cannot be put");
     runtime::put_result(handle_, ship::Unit{});
 }
 
 void Future<void>::wait() const {
-    std::vector<std::exception_ptr> failures;
-    for_each_part([](const runtime::TaskHandle& part) { part.wait(); });
-    for_each_part([&](const runtime::TaskHandle& part) {
-        try {
-            part.throw_if_failed();
-        } catch (...) {
-            failures.push_back(std::current_exception());
-        }
-    });
+    wait_until(os::Clock::time_point::max());
+    if (!loop_)
+        return handle_.throw_if_failed();
+    std::vector<std::exception_ptr> failures = loop_->failures();
     if (failures.size() == 1)
         std::rethrow_exception(failures[0]);
     if (!failures.empty())
@@ -75,32 +59,21 @@ void Future<void>::wait() const {
 }
 
 bool Future<void>::wait_until(os::Clock::time_point deadline) const {
-    bool all = true;
-    for_each_part([&](const runtime::TaskHandle& part) { all = all && part.wait_until(deadline); });
-    return all;
+    return loop_ ? loop_->wait_until(deadline) : handle_.wait_until(deadline);
 }
 
-bool Future<void>::isready() const {
-    bool all = true;
-    for_each_part([&](const runtime::TaskHandle& part) { all = all && part.ended(); });
-    return all;
-}
+bool Future<void>::isready() const { return loop_ ? loop_->ended() : handle_.ended(); }
 
 void Future<void>::announce_waiting() const {
-    for_each_part([](const runtime::TaskHandle& part) { part.announce_waiting(); });
+    loop_ ? loop_->announce_waiting() : handle_.announce_waiting();
 }
 
 void Future<void>::for_each_key(const std::function<void(runtime::EventKey)>& f) const {
-    for_each_part(
-        [&](const runtime::TaskHandle& part) { f(runtime::task_key(part.task().index)); });
+    loop_ ? loop_->for_each_key(f) : f(runtime::task_key(handle_.task().index));
 }
 
-bool Future<void>::cancel() const {
-    bool any = false;
-    for_each_part([&](const runtime::TaskHandle& part) { any = part.cancel() || any; });
-    return any;
-}
+bool Future<void>::cancel() const { return loop_ ? loop_->cancel() : handle_.cancel(); }
 
-int Future<void>::where() const { return parts_ ? myid() : handle_.where(); }
+int Future<void>::where() const { return loop_ ? myid() : handle_.where(); }
 
 } // namespace dshm

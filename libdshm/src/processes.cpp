@@ -16,6 +16,7 @@
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/spawn.hpp"
+#include "dshm/worker_pool.hpp"
 #include "session_defaults.hpp"
 
 extern char** environ;
@@ -179,7 +180,9 @@ std::vector<WorkerId> addprocs(int n, AddprocsOptions options) {
         return {};
     if (options.start == Start::fork)
         warn_of_threads();
-    return state.link->add({n, settings_for(n, options)});
+    std::vector<WorkerId> ids = state.link->add({n, settings_for(n, options)});
+    detail::extend_default_pool(ids);
+    return ids;
 }
 
 Future<void> rmprocs(const std::vector<WorkerId>& ids, RmprocsOptions options) {

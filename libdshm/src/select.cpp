@@ -33,9 +33,12 @@ private:
 } // namespace
 
 std::size_t select(std::span<const Selectable* const> sources) {
-    FirstReady wait(sources);
-    runtime::current().scheduler().wait(wait);
-    return wait.first();
+    for (;;) {
+        FirstReady wait(sources);
+        runtime::current().scheduler().wait(wait);
+        if (sources[wait.first()]->really())
+            return wait.first();
+    }
 }
 
 } // namespace dshm::detail

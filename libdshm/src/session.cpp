@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <random>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -100,6 +99,10 @@ void report_to_runner() {
         close(*file);
 }
 
+// Random numbers are the same in every run unless the program asks for others, as with the standard
+// library's engines.
+constexpr std::uint64_t default_seed = 0;
+
 // As asked for; else by exec where the program has threads, which a fork would lose in the middle of
 // what they do.
 Start chosen_start(const SessionOptions& options, int threads) {
@@ -136,7 +139,7 @@ void warn_of_threads() {
 struct Session::State {
     explicit State(const SessionOptions& options)
         : session({options.name.value_or(default_name()), options.capacity.value_or(0),
-                   options.seed.value_or(std::random_device{}()), ship::program_build_id()},
+                   options.seed.value_or(default_seed), ship::program_build_id()},
                   options.tag_output.value_or(true)) {}
 
     launch::SessionState session;

@@ -12,7 +12,7 @@ public:
 
     bool ready() override {
         for (ended_ = 0; ended_ < futures_.size(); ++ended_)
-            if (futures_[ended_].ready(futures_[ended_].future))
+            if (futures_[ended_].news(futures_[ended_].future))
                 return true;
         return false;
     }
@@ -37,9 +37,13 @@ private:
 std::size_t wait_any(std::span<const AnyFuture> futures) {
     if (futures.empty())
         throw std::invalid_argument("dshm: wait_any of no futures would wait for ever");
-    AnyEnded any(futures);
-    runtime::current().scheduler().wait(any);
-    return any.ended();
+    for (;;) {
+        AnyEnded any(futures);
+        runtime::current().scheduler().wait(any);
+        const AnyFuture& future = futures[any.ended()];
+        if (future.ready(future.future)) // else only a part of a loop has ended
+            return any.ended();
+    }
 }
 
 void wait_all(std::span<const AnyFuture> futures) {

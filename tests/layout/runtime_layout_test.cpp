@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstring>
 
+#include "dshm/runtime/loop_chunks.hpp"
 #include "dshm/runtime/process_table.hpp"
 #include "dshm/runtime/task_record.hpp"
+#include "dshm/runtime/worker_pool.hpp"
 
 using namespace dshm;
 using namespace dshm::runtime;
@@ -15,7 +17,7 @@ namespace {
 static_assert(offsetof(TaskRecord, state) == 0 && offsetof(TaskRecord, control) == 8 &&
               offsetof(TaskRecord, function) == 16 && offsetof(TaskRecord, payload) == 32 &&
               offsetof(TaskRecord, holders) == 192 && offsetof(TaskRecord, waiters) == 224);
-static_assert(sizeof(TaskRecord) == 256 && inline_payload_size == 160);
+static_assert(sizeof(TaskRecord) == 256 && inline_payload_size == 152);
 static_assert(offsetof(ProcessArea, life) == 0 && offsetof(ProcessArea, os_pid) == 8 &&
               offsetof(ProcessArea, exit_asked) == 12);
 static_assert(offsetof(ProcessArea, current_function) == 392 &&
@@ -27,6 +29,16 @@ static_assert(sizeof(Obituary) == 64 && offsetof(Obituary, key) == 0 &&
               offsetof(Obituary, function) == 16 && offsetof(Obituary, tasks_done) == 24);
 static_assert(sizeof(ExitNote) <= inline_payload_size, "a death is recorded without taking memory");
 static_assert(sizeof(TaskRef) == 8);
+static_assert(offsetof(TaskRecord, pool) == 240 && offsetof(TaskRecord, taken) == 248);
+static_assert(sizeof(PoolHead) == 2304 && offsetof(PoolHead, waiters) == 0 &&
+              offsetof(PoolHead, last_woken) == 32 && offsetof(PoolHead, members) == 128 &&
+              sizeof(queue::MemberQueue) == 2176);
+
+static_assert(sizeof(LoopPlan) == 48 && sizeof(LoopHead) == 384 &&
+              offsetof(LoopHead, results) == 48 && offsetof(LoopHead, payload) == 64 &&
+              offsetof(LoopHead, stream) == 80 && offsetof(LoopHead, caller) == 96 &&
+              offsetof(LoopHead, next) == 128 && offsetof(LoopHead, elements_done) == 136 &&
+              offsetof(LoopHead, stopped) == 256);
 
 constexpr shm::Owner somebody{0x12, 0x3456};
 
@@ -51,6 +63,24 @@ TEST_CASE("control words keep origin, target and bits apart") {
     CHECK(control::Origin::get(word) == somebody.bits());
     CHECK(control::Target::get(word) == 0xff'ffff);
     CHECK((word & (control::origin_waits | control::shared)) == 0);
+}
+
+TEST_CASE("a member of a pool is the word drawn beside it") {
+    const auto free = queue::MemberState::free({7, 0xabcd}, 0x123456789);
+    CHECK(free.bits == (std::uint64_t{1} << 62 | std::uint64_t{0xabcd} << 46 | 0x123456789));
+    const auto taken = queue::MemberState::taken({7, 0xabcd}, 0x3fffff, somebody);
+    CHECK(taken.bits == (std::uint64_t{2} << 62 | std::uint64_t{0xabcd} << 46 |
+                         std::uint64_t{0x3fffff} << 24 | somebody.bits()));
+    CHECK((taken.holder() == somebody && taken.ticket() == 0x3fffff));
+    CHECK((free.order() == 0x123456789 && free.is({7, 0xabcd}) && !free.is({7, 1})));
+    CHECK(queue::MemberState{}.phase() == queue::MemberPhase::absent);
+}
+
+TEST_CASE("a chunk of a loop is the word drawn beside it") {
+    const ChunkState state{ChunkPhase::done, 0xabc, 0x1234'5678};
+    CHECK(state.bits() == 0x1234'5678'abc2);
+    CHECK(ChunkState::from_bits(state.bits()) == state);
+    CHECK(ChunkState{}.bits() == 0);
 }
 
 TEST_CASE("zero-filled memory holds free tasks, nobody, and empty rings") {

@@ -51,6 +51,8 @@ refused("a number beyond all", ["-n", "99999999999999999999", SUBJECT], 2, "-n")
 refused("a program that is not there", ["-n", "1", "./not-there"], 127, "./not-there", "No such file")
 refused("a program that is not one", ["-n", "1", "/etc/passwd"], 126, "/etc/passwd")
 refused("a directory", ["-n", "1", "/tmp"], 126, "/tmp")
+for tolerance in ("x", "-1", "1", "1e-12x"):
+    refused(f"a bad tolerance '{tolerance}'", ["-n", "1", f"--verify={tolerance}", SUBJECT, "workers"], 2, "verify")
 refused("a bad affinity", ["-n", "1", "--affinity", "sideways", SUBJECT, "workers"], 9, "sideways")
 refused("a bad capacity", ["-n", "1", "--capacity", "12q", SUBJECT, "workers"], 9, "12q")
 refused("a bad name", ["-n", "1", "--name", "a/b", SUBJECT, "workers"], 9, "a/b")

@@ -16,6 +16,7 @@ import sys
 # Bottom-up. Public headers, include/dshm/*.hpp, come after the last.
 LAYERS = ["base", "os", "shm", "sync", "queue", "ship", "runtime", "launch"]
 PUBLIC = "public"
+INSIDE = "detail"  # the inside of the public headers: belongs to them
 
 # Include prefix -> places that may include it. A place is a layer, or a path below the source root.
 FENCES = {
@@ -40,7 +41,7 @@ def layer_of_file(path, root):
     """The layer of a header or a source of the library."""
     parts = path.relative_to(root).parts
     inner = parts[3:] if parts[:3] == ("libdshm", "include", "dshm") else parts[2:]
-    return inner[0] if len(inner) > 1 else PUBLIC
+    return inner[0] if len(inner) > 1 and inner[0] != INSIDE else PUBLIC
 
 
 def layer_of_include(name):
@@ -48,7 +49,7 @@ def layer_of_include(name):
     parts = pathlib.PurePosixPath(name).parts
     if parts[0] != "dshm":
         return None
-    return parts[1] if len(parts) > 2 else PUBLIC
+    return parts[1] if len(parts) > 2 and parts[1] != INSIDE else PUBLIC
 
 
 def height(layer):

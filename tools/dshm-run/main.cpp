@@ -36,6 +36,7 @@ struct Options {
     std::string affinity;
     std::string capacity;
     std::string start;
+    std::string verify; // "true", or a tolerance
     bool untagged = false;
     bool verbose = false;
     std::vector<std::string> program;
@@ -62,6 +63,14 @@ int worker_count(const std::string& text) {
 // Empty for a start mode, else what is wrong, as CLI11 wants it.
 std::string start_mode(const std::string& text) {
     return text == "fork" || text == "exec" ? "" : text + " is neither fork nor exec";
+}
+
+// The same for what is behind --verify=; "true" stands for nothing.
+std::string tolerance(const std::string& text) {
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    const bool number = !text.empty() && *end == '\0' && value >= 0 && value < 1;
+    return text == "true" || number ? "" : text + " is not a relative difference such as 1e-12";
 }
 
 // What is left of the command line, if it begins with a program.
@@ -134,6 +143,8 @@ int run(const Options& options, int workers) {
     set("DSHM_CAPACITY", options.capacity);
     set("DSHM_START", options.start);
     set("DSHM_TAG_OUTPUT", options.untagged ? "0" : "");
+    set("DSHM_VERIFY", options.verify.empty() ? "" : "1");
+    set("DSHM_VERIFY_TOLERANCE", options.verify == "true" ? "" : options.verify);
     set("DSHM_VERBOSE", options.verbose ? "1" : "");
     forward_signals();
     const pid_t self = getpid();
@@ -179,6 +190,10 @@ int main(int argc, char** argv) {
                    "fork or exec: how workers are started, where the program does not say")
         ->check(start_mode);
     app.add_option("--capacity", options.capacity, "bytes of address space of the segment");
+    app.add_flag("--verify", options.verify,
+                 "run every loop and map serially as well and compare, bit by bit; --verify=1e-12: "
+                 "up to that relative difference")
+        ->check(tolerance);
     app.add_flag("--no-tag", options.untagged, "show workers' output without 'From worker N:'");
     app.add_flag("--verbose", options.verbose, "say where the segment lies");
     app.prefix_command(); // everything from the program's name on is the program's

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dshm/affinity.hpp"
+#include "dshm/asyncmap.hpp"
 #include "dshm/counters.hpp"
 #include "dshm/distributed.hpp"
 #include "dshm/eigen.hpp"
@@ -10,6 +11,8 @@
 #include "dshm/everywhere.hpp"
 #include "dshm/future.hpp"
 #include "dshm/interrupt.hpp"
+#include "dshm/keywords.hpp"
+#include "dshm/parallel.hpp"
 #include "dshm/pmap.hpp"
 #include "dshm/processes.hpp"
 #include "dshm/range.hpp"
@@ -21,5 +24,8 @@
 #include "dshm/shared_array.hpp"
 #include "dshm/spawn.hpp"
 #include "dshm/sync.hpp"
+#include "dshm/task_rng.hpp"
 #include "dshm/timedwait.hpp"
+#include "dshm/verify.hpp"
 #include "dshm/wait_any.hpp"
+#include "dshm/worker_pool.hpp"

@@ -7,6 +7,7 @@
 
 #include "dshm/errors.hpp"
 #include "dshm/processes.hpp"
+#include "dshm/runtime/task_stream.hpp"
 #include "dshm/spawn.hpp"
 
 namespace dshm {
@@ -29,12 +30,15 @@ void everywhere(const std::vector<WorkerId>& ids, const F& f, const Args&... arg
     detail::check_ids(ids);
     std::vector<std::optional<Future<R>>> calls(ids.size());
     std::vector<std::exception_ptr> failures;
-    for (std::size_t i = 0; i < ids.size(); ++i)
-        try {
-            calls[i] = spawn_at(ids[i], f, args...);
-        } catch (const ProcessExitedException&) {
-            // thrown again below, in its place
-        }
+    {
+        const runtime::StreamScope one_stream_for_all(runtime::next_stream());
+        for (std::size_t i = 0; i < ids.size(); ++i)
+            try {
+                calls[i] = spawn_at(ids[i], f, args...);
+            } catch (const ProcessExitedException&) {
+                // thrown again below, in its place
+            }
+    }
     for (std::size_t i = 0; i < ids.size(); ++i)
         try {
             if (!calls[i])

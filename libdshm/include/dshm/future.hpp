@@ -3,7 +3,7 @@
 //     dshm::Future<int> answer = dshm::spawn([] { return 6 * 7; });
 //     int value = dshm::fetch(answer);
 //
-// A handle of 24 bytes, cheap to copy, captured and passed by value to any process of the session.
+// A small handle, cheap to copy, captured and passed by value to any process of the session.
 // The value lies in shared memory, so it outlives the process that made it; it is freed with the
 // last handle. A failed task throws at every fetch: an exception that derives from RemoteException
 // and from the original's standard type, or ProcessExitedException. A failure that nobody ever
@@ -14,10 +14,10 @@
 #include <memory>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
 #include "dshm/runtime/call.hpp"
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/loop_end.hpp"
 #include "dshm/runtime/sync_scope.hpp"
 #include "dshm/runtime/task_handle.hpp"
 #include "dshm/runtime/task_wait.hpp"
@@ -78,6 +78,7 @@ public:
     bool cancel() const { return handle_.cancel(); }
 
     // For the library.
+    bool news() const { return handle_.ended(); }
     void announce_waiting() const { handle_.announce_waiting(); }
     void for_each_key(const std::function<void(runtime::EventKey)>& f) const {
         f(runtime::task_key(handle_.task().index));
@@ -91,8 +92,8 @@ private:
     runtime::KeptValue<T> value_;
 };
 
-// A future of nothing but the end of a task, or of all parts of an asynchronous loop. A loop's
-// cannot be put or sent to another process.
+// A future of nothing but the end of a task, or of all of an asynchronous loop. A loop's cannot be
+// put or sent to another process.
 template <>
 class Future<void> {
 public:
@@ -101,8 +102,8 @@ public:
 
     explicit Future(int owner = myid());
     static Future of_task(runtime::TaskRef task);
-    // One for several: ends when all have ended.
-    static Future join(const std::vector<Future>& parts);
+    // Of a loop.
+    static Future of_loop(std::shared_ptr<runtime::LoopEnd> loop);
     Future(const Future& other);
     Future(Future&&) noexcept = default;
     Future& operator=(const Future& other);
@@ -121,22 +122,19 @@ public:
     int where() const;
     bool cancel() const;
 
-    // For the library; the second of a future that is not a loop's.
+    // For the library; the last of a future that is not a loop's.
+    runtime::LoopEnd* loop() const { return loop_.get(); }
+    bool news() const { return loop_ ? loop_->news() : handle_.ended(); }
     void announce_waiting() const;
     void for_each_key(const std::function<void(runtime::EventKey)>& f) const;
     const runtime::TaskHandle& handle() const { return handle_; }
 
 private:
-    using Parts = std::vector<runtime::TaskHandle>;
-
     explicit Future(runtime::TaskHandle handle) : handle_(std::move(handle)) {}
     bool wait_until(os::Clock::time_point deadline) const;
-    // f(handle) for the task, or for each part of a loop.
-    template <class F>
-    void for_each_part(F&& f) const;
 
-    runtime::TaskHandle handle_;         // of one task; empty in the future of a loop
-    std::shared_ptr<const Parts> parts_; // of a loop
+    runtime::TaskHandle handle_;             // of one task; empty in the future of a loop
+    std::shared_ptr<runtime::LoopEnd> loop_; // of a loop
 };
 
 template <class T>

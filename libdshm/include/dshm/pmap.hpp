@@ -1,231 +1,182 @@
-// pmap: f for every element of a collection, on whichever worker is free, results in the order of
-// the elements.
+// pmap: a function of every element of a collection, computed by the workers, results in order.
 //
-//     std::vector<Eigen::VectorXd> values = dshm::pmap([](const Eigen::MatrixXd& m) { return svdvals(m); }, matrices);
+//     auto decompositions = dshm::pmap([](const Eigen::MatrixXd& m) { return svdvals(m); }, matrices);
+//     auto sums = dshm::pmap(std::plus<>{}, xs, ys, dshm::batch_size(8), dshm::progress("sums"));
 //
-// Elements travel in batches that grow until one is worth its overhead; elements that take long
-// travel alone, so the balance is as fine as it can be. A few batches for each worker are under way
-// at a time, which bounds the memory taken. When a call fails, no new ones are started, those under
-// way end, and the first failure that was seen is thrown.
+// *Collections*: anything that can be gone through, once is enough: containers, strings, arrays,
+// Eigen matrices (column by column), Ranges, SharedArrays, generators. Several are zipped and end
+// with the shortest; matrices of different shape throw DimensionMismatch. Elements are shipped as
+// arguments of a call are; those of SharedArrays and Ranges are not copied. What has no known length
+// is taken as workers become free, so it may be longer than memory is large: each worker has at most
+// two batches of a MiB, or of one element, under way.
+//
+// *Workers*: those alive at the call, or those of `on`; without any, this process. Each pulls its
+// next batch when it is free. Batches find their size themselves, up to 100 µs of work, and what a
+// worker has not begun is given to others that have nothing to do, so that a long element holds up
+// at most a microsecond's worth of others. With `batch_size(n)` a batch is n elements and is never divided.
+//
+// *Failures*: without handlers nothing is started after the first failure was seen, what runs is
+// waited for, and that failure is thrown. With `on_error`, `retry_delays` or `retry_check` every
+// element fails on its own, in whatever batch: on_error's value takes its place; else it is tried
+// again after a delay, which holds up no other, on whichever worker is free. The death of a worker is
+// the failure of the element that it ran, a ProcessExitedException like any other exception; what it
+// had finished in the same batch is lost and run again. If no worker is left, all that remain fail.
+// Source of the semantics: Julia's pmap.
 #pragma once
 
-#include <algorithm>
-#include <chrono>
-#include <exception>
-#include <iterator>
-#include <optional>
-#include <span>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "dshm/processes.hpp"
-#include "dshm/spawn.hpp"
+#include "dshm/detail/map_here.hpp"
+#include "dshm/detail/map_run.hpp"
+#include "dshm/keywords.hpp"
+#include "dshm/progress.hpp"
+#include "dshm/verify.hpp"
 
 namespace dshm {
 
 namespace detail {
 
-// A batch grows until it takes this long: a hundred times what sending one costs.
-inline constexpr std::chrono::nanoseconds batch_worth = std::chrono::microseconds(100);
-// A batch grows at most so fast from one measurement to the next: the first elements may not be
-// typical.
-inline constexpr std::size_t batch_growth = 16;
-// Batches under way for each worker: one runs, one waits, and some slack for their differing
-// lengths.
-inline constexpr std::size_t batches_per_worker = 4;
+// ---- keywords ----------------------------------------------------------------------------------
 
-template <class F, class T>
-using MapResult = std::decay_t<std::invoke_result_t<F&, const T&>>;
+template <class R, class... Ks>
+auto map_handlers(const Ks&... keywords) {
+    const NoKeyword none;
+    const auto& on_error = keyword_or<keyword::on_error>(none, keywords...);
+    const auto& check = keyword_or<keyword::retry_check>(none, keywords...);
+    std::vector<std::chrono::duration<double>> delays;
+    if constexpr (has_keyword<keyword::retry_delays, Ks...>)
+        delays = keyword_or<keyword::retry_delays>(none, keywords...).delays.values();
+    return MapHandlers<R, std::decay_t<decltype(on_error)>, std::decay_t<decltype(check)>>(
+        on_error, std::move(delays), check);
+}
 
-// Runs f over a batch. The elements are read in place where they are plain.
-template <class F, class T>
-struct MapBatch {
-    using shipped_by_parts = ship::Parts<F>;
-    using R = MapResult<F, T>;
-    using Elements = std::conditional_t<ship::Bitwise<T> && !std::is_same_v<T, bool>,
-                                        std::span<const T>, std::vector<T>>;
-    F f;
+template <class... Ks>
+std::vector<runtime::Membership::Member> map_workers(runtime::Process& process,
+                                                     const Ks&... keywords) {
+    if constexpr (has_keyword<keyword::on, Ks...>)
+        return runtime::map_workers(process,
+                                    &keyword_or<keyword::on>(NoKeyword(), keywords...).ids);
+    else
+        return runtime::map_workers(process, nullptr);
+}
 
-    void visit_parts(auto&& visit) const { visit(f); }
-
-    auto operator()(const Elements& elements) {
-        const auto start = std::chrono::steady_clock::now();
-        if constexpr (std::is_void_v<R>) {
-            for (const auto& element : elements)
-                f(element);
-            return since(start);
+// run(on_progress), with a bar where the caller wants one.
+template <class Run, class... Ks>
+auto with_progress(std::optional<std::size_t> total, Run&& run, const Ks&... keywords) {
+    if constexpr (has_keyword<keyword::progress, Ks...>) {
+        ProgressBar bar(keyword_or<keyword::progress>(NoKeyword(), keywords...).text,
+                        total.value_or(0));
+        const auto update = [&bar](std::size_t done) { bar.update(done); };
+        if constexpr (std::is_void_v<decltype(run(update))>) {
+            run(update);
+            bar.finish();
         } else {
-            std::vector<R> values;
-            values.reserve(elements.size());
-            for (const auto& element : elements)
-                values.push_back(f(element));
-            return std::pair<std::chrono::nanoseconds, std::vector<R>>(since(start),
-                                                                       std::move(values));
+            auto results = run(update);
+            bar.finish();
+            return results;
         }
+    } else {
+        return run([](std::size_t) {});
     }
+}
 
-private:
-    static std::chrono::nanoseconds since(std::chrono::steady_clock::time_point start) {
-        return std::chrono::steady_clock::now() - start;
-    }
-};
+// ---- the two kinds of map ----------------------------------------------------------------------
 
-// Waits until any of the batches under way has ended. Looks at one of them each time it is asked.
-template <class Batch>
-class AnyBatch final : public runtime::WaitFor {
-public:
-    AnyBatch(runtime::Process& process, std::vector<Batch>& batches)
-        : process_(&process), batches_(&batches) {}
+template <class... Cs>
+auto zip_of(const char* caller, Cs&... collections) {
+    require_same_shapes(caller, collections...);
+    return Zip<ColumnOf<Cs>...>(collections...);
+}
 
-    bool ready() override {
-        next_ = next_ + 1 < batches_->size() ? next_ + 1 : 0;
-        return (*batches_)[next_].future.isready() || (asleep_ && any());
-    }
-    void about_to_sleep() override {
-        asleep_ = true;
-        for (const Batch& batch : *batches_)
-            runtime::TaskWait(*process_, batch.future.handle().task()).about_to_sleep();
-    }
-    bool interruptible() const override { return true; }
-    void for_each_key(const std::function<void(runtime::EventKey)>& f) const override {
-        for (const Batch& batch : *batches_)
-            f(runtime::task_key(batch.future.handle().task().index));
-    }
-    std::size_t ended() const { return next_; }
-
-private:
-    bool any() {
-        for (next_ = 0; next_ < batches_->size(); ++next_)
-            if ((*batches_)[next_].future.isready())
-                return true;
-        next_ = 0;
-        return false;
-    }
-
-    runtime::Process* process_;
-    std::vector<Batch>* batches_;
-    std::size_t next_ = 0;
-    bool asleep_ = false;
-};
-
-// One pmap under way: what has been sent, what has come back.
-template <class F, class Iterator>
-class Map {
-    using T = typename std::iterator_traits<Iterator>::value_type;
-    using Work = MapBatch<F, T>;
-    using R = typename Work::R;
-    using Reply = CallResult<Work, std::vector<T>>;
-    using Slot = std::conditional_t<std::is_void_v<R>, char, std::optional<R>>;
-
-    struct Batch {
-        std::size_t first;
-        std::size_t count;
-        Future<Reply> future;
-    };
-
-public:
-    Map(const F& f, Iterator begin, std::size_t size)
-        : process_(runtime::current()), work_{f}, begin_(begin), size_(size), results_(size) {}
-
-    std::vector<Slot> run() {
-        const runtime::SyncScope::Hidden hidden;
-        const std::size_t most =
-            batches_per_worker * static_cast<std::size_t>(std::max(nworkers(), 1));
-        while (next_ < size_ || !under_way_.empty()) {
-            while (!failure_ && next_ < size_ && under_way_.size() < most)
-                send();
-            if (under_way_.empty())
-                break;
-            receive();
-        }
-        if (failure_)
-            std::rethrow_exception(failure_);
-        return std::move(results_);
-    }
-
-private:
-    void send() {
-        const std::size_t count = std::min(batch_, size_ - next_);
-        under_way_.push_back({next_, count, send_batch(count)});
-        next_ += count;
-    }
-
-    Future<Reply> send_batch(std::size_t count) {
-        const Iterator from = begin_ + static_cast<std::ptrdiff_t>(next_);
-        if constexpr (ship::Bitwise<T> && std::contiguous_iterator<Iterator>)
-            return start_call(std::nullopt, work_, std::span<const T>(&*from, count));
+// One element after another, here, as it would be anywhere else. For the comparison.
+template <class R, class F, class Input>
+auto map_serially(F f, Input input, std::uint64_t stream) {
+    runtime::IterationStream draws(stream);
+    MapResults<R> results;
+    for (auto piece = input.take(1); piece.count != 0; piece = input.take(1)) {
+        draws.at(piece.first);
+        if constexpr (std::is_void_v<R>)
+            apply_encoded(f, input, piece);
         else
-            return start_call(std::nullopt, work_,
-                              std::vector<T>(from, from + static_cast<std::ptrdiff_t>(count)));
+            results.land(piece.first, apply_encoded(f, input, piece));
     }
+    return results.take();
+}
 
-    void receive() {
-        AnyBatch<Batch> any(process_, under_way_);
-        process_.scheduler().wait(any);
-        const Batch batch = std::move(under_way_[any.ended()]);
-        under_way_.erase(under_way_.begin() + static_cast<std::ptrdiff_t>(any.ended()));
-        try {
-            keep(batch, batch.future.get());
-        } catch (...) {
-            if (!failure_)
-                failure_ = std::current_exception();
-        }
+// make_input() takes the collections from their beginning; once, where they can be gone through once.
+template <class F, class MakeInput, class... Ks>
+auto map_on_workers(const F& f, MakeInput&& make_input, const Ks&... keywords) {
+    auto input = make_input();
+    using Input = decltype(input);
+    using Call = typename Input::template CallOf<F>;
+    require_possible_map<Call>();
+    if constexpr (Call::possible) { // one sentence is enough
+        using R = typename Call::Result;
+        const std::uint64_t stream = runtime::next_stream();
+        runtime::MapPlan plan(
+            map_workers(runtime::current(), keywords...),
+            keyword_or<keyword::batch_size>(BatchSizeKeyword{0}, keywords...).size);
+        MapRun map(f, input, map_handlers<R>(keywords...), std::move(plan), stream);
+        const auto run = [&] {
+            return with_progress(
+                input.size(), [&](auto&& progress) { return map.run(progress); }, keywords...);
+        };
+        if constexpr (Input::repeatable)
+            if (verifying()) [[unlikely]] {
+                ArraySnapshot arrays;
+                arrays.add_closure(f);
+                return verified(
+                    "pmap", arrays, run, [&] { return map_serially<R>(f, make_input(), stream); },
+                    [&] { return !map.disturbed(); });
+            }
+        return run();
     }
+}
 
-    void keep(const Batch& batch, Reply reply) {
-        if constexpr (std::is_void_v<R>) {
-            adapt(batch, reply);
-        } else {
-            for (std::size_t i = 0; i < batch.count; ++i)
-                results_[batch.first + i].emplace(std::move(reply.second[i]));
-            adapt(batch, reply.first);
-        }
+template <class F, class Input, class... Ks>
+auto map_here(F& f, Input& input, std::size_t at_a_time, const Ks&... keywords) {
+    using R = typename CallHere<F, Input>::Result;
+    MapHere map(f, input, map_handlers<R>(keywords...), at_a_time, HereErrors::as_remote);
+    return with_progress(
+        input.size(), [&](auto&& progress) { return map.run(progress); }, keywords...);
+}
+
+// `collections` is a tuple of references.
+template <class F, class Collections, class... Ks>
+auto map_as_told(F& f, Collections collections, const Ks&... keywords) {
+    Accepts<keyword::on, keyword::batch_size, keyword::on_error, keyword::retry_delays,
+            keyword::retry_check, keyword::locally, keyword::progress>::template check<Ks...>();
+    const auto make_input = [&] {
+        return std::apply([](auto&... cs) { return zip_of("pmap", cs...); }, collections);
+    };
+    if constexpr (has_keyword<keyword::locally, Ks...>) {
+        const auto workers = map_workers(runtime::current(), keywords...);
+        auto input = make_input();
+        return map_here(f, input, workers.size(), keywords...);
+    } else {
+        ship::detail::require_shippable_closure<std::decay_t<F>>();
+        const std::decay_t<F>& function = f; // a pointer, where f is a function
+        return map_on_workers(function, make_input, keywords...);
     }
-
-    void adapt(const Batch& batch, std::chrono::nanoseconds time) {
-        const double each =
-            std::max(1.0, static_cast<double>(time.count()) / static_cast<double>(batch.count));
-        const auto wanted =
-            static_cast<std::size_t>(static_cast<double>(batch_worth.count()) / each);
-        const std::size_t shares = 3 * static_cast<std::size_t>(std::max(nworkers(), 1));
-        const std::size_t fair = std::max<std::size_t>(1, (size_ - next_) / shares);
-        batch_ = std::clamp<std::size_t>(wanted, 1, std::min(batch.count * batch_growth, fair));
-    }
-
-    runtime::Process& process_;
-    Work work_;
-    Iterator begin_;
-    std::size_t size_;
-    std::size_t next_ = 0;
-    std::size_t batch_ = 1;
-    std::vector<Batch> under_way_;
-    std::vector<Slot> results_;
-    std::exception_ptr failure_;
-};
+}
 
 } // namespace detail
 
-// The results of f(element) in the order of the collection, a random-access range; nothing when f
-// gives nothing. Runs on this process when there are no workers. Throws the first failure seen.
-template <class F, class Collection>
-requires std::random_access_iterator<decltype(std::begin(std::declval<const Collection&>()))>
-auto pmap(const F& f, const Collection& collection) {
-    using Function = std::decay_t<F>;
-    ship::detail::require_shippable_closure<Function>();
-    using Iterator = decltype(std::begin(collection));
-    detail::Map<Function, Iterator> map(f, std::begin(collection), std::size(collection));
-    using R = detail::MapResult<Function, typename std::iterator_traits<Iterator>::value_type>;
-    if constexpr (std::is_void_v<R>) {
-        map.run();
-    } else {
-        auto slots = map.run();
-        std::vector<R> results;
-        results.reserve(slots.size());
-        for (auto& slot : slots)
-            results.push_back(std::move(*slot));
-        return results;
-    }
+// The results of f(element, ...) in the order of the collections, or nothing when f gives nothing.
+// Keywords: on, batch_size, on_error, retry_delays, retry_check, locally, progress (keywords.hpp).
+// With `locally` the elements are local tasks of this process, as many at a time as there are
+// workers, and f need not be fit for sending. Throws ProcessExitedException when no worker of `on` is
+// alive, std::invalid_argument for an unknown one.
+template <class F, class... Args>
+requires(sizeof...(Args) != 0) auto pmap(F&& f, Args&&... args) {
+    return detail::split_arguments(
+        [&f](auto collections, const auto&... keywords) {
+            return detail::map_as_told(f, collections, keywords...);
+        },
+        args...);
 }
 
 } // namespace dshm

@@ -22,6 +22,8 @@ namespace detail {
 class Selectable {
 public:
     virtual bool ready() const = 0;
+    // Asked outside the wait, of one that was ready: false when only a part of a loop has ended.
+    virtual bool really() const { return true; }
     virtual void about_to_sleep() const = 0;
     virtual void for_each_key(const std::function<void(runtime::EventKey)>& f) const = 0;
 
@@ -35,7 +37,8 @@ template <class T>
 class SelectFrom<Future<T>> final : public Selectable {
 public:
     explicit SelectFrom(const Future<T>& future) : future_(&future) {}
-    bool ready() const override { return future_->isready(); }
+    bool ready() const override { return future_->news(); }
+    bool really() const override { return future_->isready(); }
     void about_to_sleep() const override { future_->announce_waiting(); }
     void for_each_key(const std::function<void(runtime::EventKey)>& f) const override {
         future_->for_each_key(f);

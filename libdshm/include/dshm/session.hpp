@@ -31,8 +31,9 @@ struct SessionOptions {
         {}; // DSHM_NAME: part of the segment's name; default: made from the process id
     std::optional<std::size_t> capacity =
         {}; // DSHM_CAPACITY: bytes of address space; default: the machine's memory
-    std::optional<int> workers = {};        // DSHM_WORKERS: started at once; default: none
-    std::optional<std::uint64_t> seed = {}; // DSHM_SEED; default: from the system's random numbers
+    std::optional<int> workers = {}; // DSHM_WORKERS: started at once; default: none
+    std::optional<std::uint64_t> seed =
+        {}; // DSHM_SEED: of random numbers; default: 0, in every run
     std::optional<bool> tag_output =
         {}; // DSHM_TAG_OUTPUT: "From worker N:" before workers' lines; default: yes
     std::optional<Start> start =

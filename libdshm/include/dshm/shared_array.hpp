@@ -21,6 +21,7 @@
 #include <string>
 #include <type_traits>
 
+#include "dshm/detail/array_elements.hpp"
 #include "dshm/eigen.hpp"
 #include "dshm/errors.hpp"
 #include "dshm/range.hpp"
@@ -136,7 +137,7 @@ private:
     }
     shm::ObjectDescription describe() const {
         shm::ObjectDescription description{.kind = runtime::object_kind::array,
-                                           .type_hash = sizeof(T)};
+                                           .type_hash = detail::elements_of<T>().bits()};
         std::copy(dims_.begin(), dims_.end(), description.user.begin());
         return description;
     }

@@ -31,6 +31,7 @@ concept RangeOfFutures = is_future<std::decay_t<decltype(*std::begin(std::declva
 // What a wait asks of a future, whatever its type.
 struct AnyFuture {
     const void* future;
+    bool (*news)(const void*); // isready() may say something new: only looks
     bool (*ready)(const void*);
     void (*announce)(const void*);
     void (*keys)(const void*, const std::function<void(runtime::EventKey)>&);
@@ -38,7 +39,9 @@ struct AnyFuture {
 
     template <class T>
     static AnyFuture of(const Future<T>& future) {
-        return {&future, [](const void* f) { return static_cast<const Future<T>*>(f)->isready(); },
+        return {&future,
+                [](const void* f) { return static_cast<const Future<T>*>(f)->news(); },
+                [](const void* f) { return static_cast<const Future<T>*>(f)->isready(); },
                 [](const void* f) { static_cast<const Future<T>*>(f)->announce_waiting(); },
                 [](const void* f, const auto& use) {
                     static_cast<const Future<T>*>(f)->for_each_key(use);

@@ -35,6 +35,8 @@ Launcher::Launcher(LauncherStart start)
       socket_(std::move(start.socket)), bell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       tag_output_(start.tag_output), process_(*start.segment, {shm::launcher_slot, 1}, 0),
       recovery_(process_), output_(STDOUT_FILENO), errors_(STDERR_FILENO) {
+    output_.share_with_bar(process_.header().bar_columns);
+    errors_.share_with_bar(process_.header().bar_columns);
     os::lock_byte_for_process(segment_->file(), 0);
     if (!master_pidfd_ || getppid() != start.master) // it has ended already
         leave();

@@ -39,7 +39,19 @@ OutputSink::OutputSink(int file) : file_(file) {
         file_ = own_.get();
 }
 
+void OutputSink::share_with_bar(const shm::Word64& columns) {
+    bar_columns_ = isatty(file_) == 1 ? &columns : nullptr;
+}
+
 void OutputSink::add(std::string_view text) {
+    // relaxed: a bar that comes or goes just now may stay beside the text.
+    if (bar_columns_ != nullptr)
+        if (const std::size_t columns = bar_columns_->load(std::memory_order_relaxed))
+            append("\r" + std::string(columns, ' ') + "\r");
+    append(text);
+}
+
+void OutputSink::append(std::string_view text) {
     added_ += text.size();
     if (!closed_)
         pending_.append(text);

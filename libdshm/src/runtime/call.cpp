@@ -7,6 +7,7 @@
 #include "dshm/base/scope_guard.hpp"
 
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/task_stream.hpp"
 
 namespace dshm::runtime {
 
@@ -78,6 +79,16 @@ OutgoingTask::~OutgoingTask() {
         process_->tasks().abandon(task_);
 }
 
+void OutgoingTask::give_back(const PoolPlace& worker) {
+    if (worker.pool == 0)
+        return;
+    TaskRecord& record = process_->tasks().record(task_);
+    record.pool = worker.pool;
+    record.taken = worker.taken;
+    // relaxed: published with the task (edge `task-queued`).
+    record.control.fetch_or(control::pooled, std::memory_order_relaxed);
+}
+
 std::byte* OutgoingTask::begin(std::uint64_t function, const ship::Footprint& need) {
     process_->tasks().record(task_).function = function;
     room_.emplace(process_->tasks(), task_, shm::Tag::argument(task_.index, task_.generation),
@@ -89,6 +100,7 @@ TaskRef OutgoingTask::send(std::size_t written, const ship::HandleList& handles)
     room_->close(written, handles);
     if (target_ && !process_->processes().alive(target_->owner))
         std::rethrow_exception(missing_worker(process_->processes(), target_->id));
+    stream_of(process_->tasks().record(task_)) = next_stream(); // only what is sent counts
     if (!handles.empty())
         process_->holdings().pin(task_, handles.view(), Holdings::PinUntil::ended);
     process_->counters().add(Count::spawned);

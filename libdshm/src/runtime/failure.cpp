@@ -87,6 +87,10 @@ std::exception_ptr exit_exception(std::span<const std::byte> bytes) {
 
 } // namespace
 
+std::exception_ptr as_remote(std::exception_ptr error, WorkerId worker) {
+    return ship::rebuild(ship::capture(std::move(error), worker));
+}
+
 std::exception_ptr failure_of(const ResultView& result) {
     if (result.form == ResultForm::exited)
         return exit_exception(result.bytes);

@@ -93,6 +93,7 @@ FiberStack::~FiberStack() {
 void FiberStack::save() {
     saved_.stack = thread_state.stack;
     saved_.sync = SyncScope::exchange(nullptr);
+    saved_.random = RandomStream::exchange(nullptr);
     saved_.shipping = ship::ShippingScope::exchange(nullptr);
     saved_.recorder = ship::ThrowRecorder::exchange(nullptr);
     std::memcpy(static_cast<void*>(&saved_.exceptions), abi::__cxa_get_globals(),
@@ -102,6 +103,7 @@ void FiberStack::save() {
 void FiberStack::restore() const {
     thread_state.stack = saved_.stack;
     SyncScope::exchange(saved_.sync);
+    RandomStream::exchange(saved_.random);
     ship::ShippingScope::exchange(saved_.shipping);
     ship::ThrowRecorder::exchange(saved_.recorder);
     std::memcpy(static_cast<void*>(abi::__cxa_get_globals()), &saved_.exceptions,

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "dshm/os/stack.hpp"
+#include "dshm/runtime/random_stream.hpp"
 #include "dshm/runtime/sync_scope.hpp"
 #include "dshm/ship/shipping.hpp"
 #include "dshm/ship/throw_recorder.hpp"
@@ -44,6 +45,7 @@ private:
     struct Saved {
         StackState stack;
         SyncScope* sync = nullptr;
+        RandomStream* random = nullptr;
         ship::ShippingScope* shipping = nullptr;
         ship::ThrowRecorder::Scope* recorder = nullptr;
         ExceptionsInHand exceptions;

@@ -223,6 +223,13 @@ std::size_t Holdings::make_room() {
     return freed;
 }
 
+std::vector<ship::HandleRef> Holdings::hold(std::span<const ship::HandleRef> handles) {
+    if (handles.empty())
+        return {};
+    const shm::PrivateLock::Guard guard(lock_);
+    return acquire_for_payload(handles);
+}
+
 void Holdings::pin(TaskRef task, std::span<const ship::HandleRef> handles, PinUntil until) {
     if (handles.empty())
         return;

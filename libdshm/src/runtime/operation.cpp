@@ -3,6 +3,7 @@
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/scheduler.hpp"
+#include "dshm/runtime/worker_pool.hpp"
 #include "dshm/ship/function_id.hpp"
 #include "dshm/ship/throw_recorder.hpp"
 
@@ -42,9 +43,11 @@ namespace {
 void conclude(Process& process, TaskRef task, TaskPhase phase) {
     TaskTable& tasks = process.tasks();
     const TaskRecord& record = tasks.record(task);
-    // relaxed: the origin does not change while we run the task.
-    const auto origin =
-        shm::Owner::from_bits(control::Origin::get(record.control.load(std::memory_order_relaxed)));
+    // relaxed: neither origin nor pool change while we run the task.
+    const std::uint64_t before = record.control.load(std::memory_order_relaxed);
+    const auto origin = shm::Owner::from_bits(control::Origin::get(before));
+    if ((before & control::pooled) != 0) [[unlikely]]
+        give_back_worker(process, task); // whoever sees the end sees it free
     process.counters().add(phase == TaskPhase::done ? Count::done : Count::failed);
     if (origin != process.me())
         process.counters().add(Count::bytes_returned, record.size);
@@ -53,7 +56,8 @@ void conclude(Process& process, TaskRef task, TaskPhase phase) {
         process.scheduler().ring_waiters(task, word);
     if ((word & control::held) != 0 || !tasks.unheld(task) || !tasks.claim_finished(task))
         return;
-    if (phase == TaskPhase::failed)
+    // Observed before the end: given up by the last who held it.
+    if (phase == TaskPhase::failed && (word & control::observed) == 0)
         report_failure({phase, record.result, payload_bytes(tasks, record)});
     tasks.free_claimed(task);
 }
@@ -99,6 +103,17 @@ void complete_task(Process& process, TaskRef task, const std::function<void(Exec
 
 void fail_task(Process& process, TaskRef task, std::exception_ptr error) noexcept {
     write_failure(process.tasks(), task, error, process.id());
+    conclude(process, task, TaskPhase::failed);
+}
+
+void fail_missing(Process& process, TaskRef task, WorkerId worker) noexcept {
+    const Obituary& obituary = process.processes().obituary(worker);
+    // acquire, edge `obituary`: the key is stored last.
+    if (obituary.key.load(std::memory_order_acquire) != static_cast<std::uint64_t>(worker))
+        return fail_task(process, task, missing_worker(process.processes(), worker)); // just ending
+    write_exit(process.tasks(), task,
+               {worker, obituary.wait_status, obituary.os_pid, ExitMoment::before,
+                process.tasks().record(task).function});
     conclude(process, task, TaskPhase::failed);
 }
 

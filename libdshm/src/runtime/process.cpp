@@ -7,6 +7,7 @@
 
 #include "dshm/runtime/call.hpp"
 #include "dshm/runtime/object_handle.hpp"
+#include "dshm/runtime/task_stream.hpp"
 
 namespace dshm::runtime {
 
@@ -58,11 +59,14 @@ Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id,
     modules_.make_current();
     session_number.fetch_add(1, std::memory_order_acq_rel);
     this_process.store(this, std::memory_order_release);
+    begin_thread_stream(header().seed, id_);
 }
 
 Process::~Process() {
-    if (current_or_null() == this)
-        this_process.store(nullptr, std::memory_order_release);
+    if (current_or_null() != this)
+        return;
+    this_process.store(nullptr, std::memory_order_release);
+    end_thread_stream();
 }
 
 std::vector<Membership::Member> Process::members() {

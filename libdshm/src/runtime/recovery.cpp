@@ -5,6 +5,7 @@
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/payload.hpp"
+#include "dshm/runtime/worker_pool.hpp"
 
 namespace dshm::runtime {
 
@@ -12,6 +13,7 @@ void Recovery::bury(const Death& death) {
     clear_masks(death);
     take_over_pins(death);
     recover_channels(*process_, death.owner, death.id, death.wait_status);
+    recover_pools(*process_, death.owner);
     sweep_tasks(death);
     process_->heap().recover(death.owner);
     sweep_blocks();
@@ -154,11 +156,16 @@ void Recovery::sweep_open(const Death& death, TaskRef task) {
 void Recovery::fail(const Death& death, TaskRef task, ExitMoment moment) {
     TaskTable& tasks = process_->tasks();
     const TaskRecord& record = tasks.record(task);
+    // It may have died as it cancelled the task, before it gave the worker of a pool back.
+    if ((record.control.load(std::memory_order_acquire) & control::pooled) != 0)
+        give_back_worker(*process_, task);
     write_exit(tasks, task, {death.id, death.wait_status, death.os_pid, moment, record.function});
-    process_->scheduler().ring_waiters(task, tasks.finish(task, TaskPhase::failed));
+    const std::uint64_t word = tasks.finish(task, TaskPhase::failed);
+    process_->scheduler().ring_waiters(task, word);
     if (!tasks.unheld(task) || !tasks.claim_finished(task))
         return;
-    report_failure({TaskPhase::failed, record.result, payload_bytes(tasks, record)});
+    if ((word & control::observed) == 0)
+        report_failure({TaskPhase::failed, record.result, payload_bytes(tasks, record)});
     tasks.free_claimed(task);
 }
 

@@ -109,8 +109,7 @@ std::optional<TaskRef> Scheduler::take_from_inbox() {
         if (target == static_cast<std::uint64_t>(process_->id()))
             return task;
         // It was meant for the one that died in this slot before us.
-        fail_task(*process_, *task,
-                  missing_worker(process_->processes(), static_cast<WorkerId>(target)));
+        fail_missing(*process_, *task, static_cast<WorkerId>(target));
     }
     return std::nullopt;
 }
@@ -240,7 +239,7 @@ void Scheduler::send_to(const Membership::Member& target, TaskRef task) {
     // A target that died before the entry was there has been swept already: nobody else will end
     // this task.
     if (dead() && process_->tasks().claim_queued(task))
-        fail_task(*process_, task, missing_worker(process_->processes(), target.id));
+        fail_missing(*process_, task, target.id);
 }
 
 void Scheduler::offer(TaskRef task) {

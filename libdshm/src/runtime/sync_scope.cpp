@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/loop_end.hpp"
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/task_wait.hpp"
 
@@ -23,15 +24,22 @@ SyncScope::~SyncScope() {
         return;
     for (std::size_t i = first_; i < tasks_.size(); ++i)
         process_->holdings().drop(tasks_[i]);
-    for (const TaskRef task : failed_)
-        process_->holdings().drop(task);
+    for (const Task& failed : failed_)
+        process_->holdings().drop(failed.task);
 }
 
 void SyncScope::add(TaskRef task) {
     process_->holdings().add(task);
     tasks_.push_back(task);
+    ++noted_;
     if (tasks_.size() - first_ >= under_way && tasks_.size() % at_once == 0)
         let_go_of_ended();
+}
+
+void SyncScope::add(std::shared_ptr<LoopEnd> loop) {
+    while (!loops_.empty() && loops_.front().end->ended() && !loops_.front().end->failed())
+        loops_.pop_front();
+    loops_.push_back({noted_, std::move(loop)});
 }
 
 void SyncScope::let_go_of_ended() {
@@ -45,7 +53,7 @@ void SyncScope::let_go_of_ended() {
         if (state.phase == TaskPhase::done)
             process_->holdings().drop(task);
         else
-            failed_.push_back(task); // or moved out: looked at in the end
+            failed_.push_back({place(first_), task}); // or moved out: looked at in the end
         ++first_;
     }
     if (first_ > tasks_.size() / 2) {
@@ -55,23 +63,34 @@ void SyncScope::let_go_of_ended() {
 }
 
 std::vector<std::exception_ptr> SyncScope::wait_all() {
-    failed_.insert(failed_.end(), tasks_.begin() + static_cast<std::ptrdiff_t>(first_),
-                   tasks_.end());
+    for (; first_ < tasks_.size(); ++first_)
+        failed_.push_back({place(first_), tasks_[first_]});
     tasks_.clear();
     first_ = 0;
     std::vector<std::exception_ptr> failures;
     std::reverse(failed_.begin(), failed_.end()); // taken from the back: what is gone is gone
     while (!failed_.empty()) {
-        const TaskRef task = failed_.back();
-        wait_for_task(*process_, task);
-        process_->holdings().read(task, [&](const ResultView& result) {
+        const Task next = failed_.back();
+        wait_for_loops(next.place, failures);
+        wait_for_task(*process_, next.task);
+        process_->holdings().read(next.task, [&](const ResultView& result) {
             if (result.phase == TaskPhase::failed)
                 failures.push_back(failure_of(result));
         });
         failed_.pop_back();
-        process_->holdings().drop(task);
+        process_->holdings().drop(next.task);
     }
+    wait_for_loops(noted_, failures);
     return failures;
+}
+
+// Those that were started before the task at that place.
+void SyncScope::wait_for_loops(std::size_t place, std::vector<std::exception_ptr>& failures) {
+    for (; !loops_.empty() && loops_.front().place <= place; loops_.pop_front()) {
+        loops_.front().end->wait_until(os::Clock::time_point::max());
+        for (std::exception_ptr& failure : loops_.front().end->failures())
+            failures.push_back(std::move(failure));
+    }
 }
 
 } // namespace dshm::runtime

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "dshm/runtime/task_record.hpp"
+#include "dshm/runtime/task_stream.hpp"
 #include "dshm/sync/spin_budget.hpp"
 
 namespace dshm::runtime {
@@ -16,6 +17,7 @@ struct RunningTask {
     const shm::Word32* interrupts;
     std::uint32_t interrupts_before;
     const RunningTask* outer;
+    TaskStream* stream;
 
     bool should_stop() const {
         // relaxed: whoever asks it to stop rings afterwards; nothing else is read because of it.

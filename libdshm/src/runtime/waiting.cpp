@@ -90,10 +90,14 @@ bool Scheduler::may_begin_tasks() const {
 
 void Scheduler::start(TaskRef task) {
     pass_on_wake();
+    TaskStream stream;
     const shm::Word32& interrupts = process_->area().interrupts;
-    const RunningTask running{task, &process_->tasks().record(task), &interrupts,
+    const RunningTask running{task,
+                              &process_->tasks().record(task),
+                              &interrupts,
                               interrupts.load(std::memory_order_relaxed), // relaxed: should_stop()
-                              thread_state.stack.running};
+                              thread_state.stack.running,
+                              &stream};
     thread_state.stack.running = &running;
     ++thread_state.stack.depth;
     {

@@ -149,10 +149,19 @@ std::optional<ObjectTable::Ref> ObjectTable::extend() {
 }
 
 ObjectView ObjectTable::view(Ref ref) const {
+    if (const auto seen = find(ref))
+        return *seen;
+    throw std::runtime_error("this shared object is gone: its last handle was dropped");
+}
+
+// Live before and after: what was read in between is this object's.
+std::optional<ObjectView> ObjectTable::find(Ref ref) const {
     if (!is_live(ref))
-        throw std::runtime_error("this shared object is gone: its last handle was dropped");
+        return std::nullopt;
     const ObjectRecord& source = record(ref.index);
-    return {source.block, source.bytes, {source.kind, source.type_hash, source.user}};
+    const ObjectView seen{source.block, source.bytes, {source.kind, source.type_hash, source.user}};
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return is_live(ref) ? std::optional(seen) : std::nullopt;
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "dshm/os/mapping.hpp"
+#include "dshm/shm/word.hpp"
 
 namespace dshm::launch {
 
@@ -20,6 +21,8 @@ namespace dshm::launch {
 class OutputSink {
 public:
     explicit OutputSink(int file);
+    // Where a progress bar may lie on the same terminal: its columns are cleared before each text.
+    void share_with_bar(const shm::Word64& columns);
 
     void add(std::string_view text);
     // Writes what fits without blocking.
@@ -41,9 +44,11 @@ private:
     static constexpr std::size_t most_pending = 1 << 20;
 
     bool write_some();
+    void append(std::string_view text);
 
     os::Fd own_;
     int file_;
+    const shm::Word64* bar_columns_ = nullptr;
     std::string pending_;
     std::size_t added_ = 0;
     bool closed_ = false;

@@ -23,6 +23,10 @@ public:
     OutgoingTask(const OutgoingTask&) = delete;
     OutgoingTask& operator=(const OutgoingTask&) = delete;
 
+    // Whoever ends it gives that worker of a pool back.
+    void give_back(const PoolPlace& worker);
+    // Not sent yet.
+    TaskRef task() const { return task_; }
     // Room for the payload of a call to `function`.
     std::byte* begin(std::uint64_t function, const ship::Footprint& need);
     // Publishes the task and puts it where it will be found. Throws ProcessExitedException, with
@@ -65,6 +69,17 @@ std::size_t write_call(OutgoingTask& task, ship::HandleList& handles, const F& f
     ship::write_closure(writer, function);
     ship::encode(writer, args...);
     return writer.written();
+}
+
+// send_call with a task that gives a pool's worker back when it ends, however it ends.
+template <class F, class... Args>
+TaskRef send_pooled_call(Process& process, const Membership::Member& target, const PoolPlace& place,
+                         const F& function, const Args&... args) {
+    OutgoingTask task(process, target, true);
+    task.give_back(place);
+    ship::HandleList handles;
+    const std::size_t written = write_call(task, handles, function, args...);
+    return task.send(written, handles);
 }
 
 // Sends f(args...) as a task; `held` says whether the caller will keep a future of it.

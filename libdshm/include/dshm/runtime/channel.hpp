@@ -265,7 +265,7 @@ private:
     Slot<queue::ChannelProducer<>> producer_;
     Slot<queue::ChannelConsumer<>> consumer_;
     std::array<std::uint32_t, 2> waiting_{}; // of this process, by side
-    std::atomic<unsigned> last_woken_{0}; // so that wakes go round
+    std::atomic<unsigned> last_woken_{0};    // so that wakes go round
 };
 
 // The channels that this process works on. An entry holds nothing: it lasts as long as the object,

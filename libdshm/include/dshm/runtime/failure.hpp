@@ -17,6 +17,10 @@ void write_failure(TaskTable& tasks, TaskRef task, std::exception_ptr error,
 // calls it.
 void write_exit(TaskTable& tasks, TaskRef task, const ExitNote& note) noexcept;
 
+// The exception with which a task fails that throws this one on `worker`, for what runs there
+// without being one.
+std::exception_ptr as_remote(std::exception_ptr error, WorkerId worker);
+
 // The exception that a failed result stands for.
 std::exception_ptr failure_of(const ResultView& result);
 

@@ -24,8 +24,10 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "dshm/base/scope_guard.hpp"
 #include "dshm/runtime/task_table.hpp"
 #include "dshm/ship/shipping.hpp"
 #include "dshm/shm/object_table.hpp"
@@ -99,18 +101,33 @@ public:
     void observe(TaskRef task);
 
     // Calls f(ResultView) for a task that has ended and is held here, and marks it as looked at.
-    // With several threads f reads a copy, because another thread may make room meanwhile.
+    // With several threads f reads a copy, because another thread may make room meanwhile; a large
+    // result stays in the table instead while it is read.
     template <class F>
     decltype(auto) read(TaskRef task, F&& f) {
         observe(task);
+        return look(task, std::forward<F>(f));
+    }
+    // The same for who does not tell anybody how it ended.
+    template <class F>
+    decltype(auto) look(TaskRef task, F&& f) {
         if (__libc_single_threaded)
             return f(view_of(task));
         std::vector<std::byte> copy;
         ResultView view{};
+        bool stays = false;
         {
             const shm::PrivateLock::Guard guard(lock_);
             view = view_of(task);
-            copy.assign(view.bytes.begin(), view.bytes.end());
+            stays = view.bytes.size() > largest_copy && in_table(task);
+            if (stays)
+                ++payloads_[key(task)];
+            else
+                copy.assign(view.bytes.begin(), view.bytes.end());
+        }
+        if (stays) {
+            const base::ScopeGuard leave([&] { release_for_payload(task); });
+            return f(static_cast<const ResultView&>(view));
         }
         view.bytes = copy;
         return f(static_cast<const ResultView&>(view));
@@ -140,6 +157,9 @@ public:
     // The same for a block that is this process's own until it is tagged so, and needed until that
     // ends.
     void pin_block(shm::Offset block, shm::Tag tag, std::span<const ship::HandleRef> handles);
+    // A hold on each of these, for as long as the caller wants; gives those that were still there.
+    std::vector<ship::HandleRef> hold(std::span<const ship::HandleRef> handles);
+    void let_go(std::span<const ship::HandleRef> held) { release(held); }
     // Lets go of what need not be pinned any more. O(pins).
     void release_pins();
     // The same when a handle has been dropped, which may have been the last but for pins: once for as
@@ -152,6 +172,9 @@ public:
     } // relaxed: a hint
 
 private:
+    // A copy of a larger result costs more than keeping it in the table.
+    static constexpr std::size_t largest_copy = 4096;
+
     struct Moved {
         std::unique_ptr<std::byte[]> bytes;
         std::size_t size = 0;

@@ -18,6 +18,8 @@ namespace object_kind {
 inline constexpr std::uint64_t array = 1;
 inline constexpr std::uint64_t value = 2;
 inline constexpr std::uint64_t channel = 3;
+inline constexpr std::uint64_t pool = 4;
+inline constexpr std::uint64_t loop = 5;
 } // namespace object_kind
 
 class ObjectHandle {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "dshm/runtime/payload.hpp"
+#include "dshm/runtime/process_table.hpp"
 #include "dshm/ship/closure.hpp"
 #include "dshm/ship/codec.hpp"
 #include "dshm/ship/parameters.hpp"
@@ -35,6 +36,8 @@ public:
         const std::span<const std::byte> bytes = payload_bytes(*tasks_, tasks_->record(task_));
         return {bytes.data(), bytes.size()};
     }
+
+    TaskRef task() const { return task_; }
 
     // Writes the result in place of the arguments. Throws what encoding throws, and
     // SharedMemoryExhausted.
@@ -120,5 +123,7 @@ void complete_task(Process& process, TaskRef task, const std::function<void(Exec
 
 // Ends a claimed task with an exception instead of running it.
 void fail_task(Process& process, TaskRef task, std::exception_ptr error) noexcept;
+// Ends a claimed task as the launcher would have, because the worker that it was meant for has ended.
+void fail_missing(Process& process, TaskRef task, WorkerId worker) noexcept;
 
 } // namespace dshm::runtime

@@ -12,6 +12,7 @@
 #include "dshm/runtime/channel.hpp"
 #include "dshm/runtime/counters.hpp"
 #include "dshm/runtime/holdings.hpp"
+#include "dshm/runtime/pool_waits.hpp"
 #include "dshm/runtime/process_table.hpp"
 #include "dshm/runtime/replays.hpp"
 #include "dshm/runtime/scheduler.hpp"
@@ -52,6 +53,7 @@ public:
     Replays& replays() { return replays_; }
     SharedValues& shared_values() { return shared_values_; }
     Channels& channels() { return channels_; }
+    PoolWaits& pool_waits() { return pool_waits_; }
     CounterRow& counters() { return counters_; }
 
     // Locks, looks, unlocks: a copy of the members, or one of them.
@@ -101,6 +103,7 @@ private:
     Replays replays_;
     SharedValues shared_values_;
     Channels channels_;
+    PoolWaits pool_waits_;
     std::mutex membership_lock_;
     Membership membership_;
     std::atomic<std::size_t> worker_count_{0};

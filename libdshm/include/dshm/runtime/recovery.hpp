@@ -14,6 +14,7 @@
 //     open, owned by w           → failed: w has ended
 //     open, held by w alone      → free
 //     blocks of tasks gone by    → free
+//     workers of pools taken by w → free; w itself is no member any more
 //     objects held by w          → the bit is cleared, after the pins of its payloads were inherited
 #pragma once
 

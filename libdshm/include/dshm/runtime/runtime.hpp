@@ -12,6 +12,8 @@
 #include "dshm/runtime/object_handle.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/payload.hpp"
+#include "dshm/runtime/pool_call.hpp"
+#include "dshm/runtime/pool_waits.hpp"
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/process_table.hpp"
 #include "dshm/runtime/recovery.hpp"
@@ -24,3 +26,4 @@
 #include "dshm/runtime/task_table.hpp"
 #include "dshm/runtime/task_wait.hpp"
 #include "dshm/runtime/whereabouts.hpp"
+#include "dshm/runtime/worker_pool.hpp"

@@ -1,10 +1,12 @@
-// What a `sync` block waits for: the tasks that its thread has spawned inside.
+// What a `sync` block waits for: the tasks that its thread has spawned inside, and the loops.
 //
-// Holds a handle of each, in order. Ended tasks that went well are let go as the list grows, so
+// Holds a handle of each task, in order. Ended tasks that went well are let go as the list grows, so
 // that a block may spawn any number of tasks; failed ones are kept for the exception.
 #pragma once
 
+#include <deque>
 #include <exception>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 
 namespace dshm::runtime {
 
+class LoopEnd;
 class Process;
 
 class SyncScope {
@@ -27,6 +30,10 @@ public:
     static void note(TaskRef task) {
         if (current_ != nullptr)
             current_->add(task);
+    }
+    static void note(std::shared_ptr<LoopEnd> loop) {
+        if (current_ != nullptr)
+            current_->add(std::move(loop));
     }
 
     // Waits for everything; gives what failed, in start order.
@@ -45,13 +52,24 @@ public:
     };
 
     // For whoever goes on with another stack.
-    static SyncScope* exchange(SyncScope* scope) noexcept {
-        return std::exchange(current_, scope);
-    }
+    static SyncScope* exchange(SyncScope* scope) noexcept { return std::exchange(current_, scope); }
 
 private:
+    struct Loop {
+        std::size_t place; // among the tasks
+        std::shared_ptr<LoopEnd> end;
+    };
+    struct Task {
+        std::size_t place;
+        TaskRef task;
+    };
+
     void add(TaskRef task);
+    void add(std::shared_ptr<LoopEnd> loop);
     void let_go_of_ended();
+    // Of the task at that index of tasks_, among all that were noted.
+    std::size_t place(std::size_t index) const { return noted_ - (tasks_.size() - index); }
+    void wait_for_loops(std::size_t place, std::vector<std::exception_ptr>& failures);
 
     static inline thread_local constinit SyncScope* current_ = nullptr;
 
@@ -59,7 +77,9 @@ private:
     SyncScope* outer_;
     std::vector<TaskRef> tasks_;
     std::size_t first_ = 0; // tasks_ before this have been let go or moved to failed_
-    std::vector<TaskRef> failed_;
+    std::size_t noted_ = 0; // tasks so far; the place of the next one
+    std::vector<Task> failed_;
+    std::deque<Loop> loops_;
 };
 
 } // namespace dshm::runtime

@@ -17,6 +17,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "dshm/base/bits.hpp"
 #include "dshm/shm/identity.hpp"
@@ -71,7 +72,14 @@ inline constexpr std::uint64_t origin_waits = std::uint64_t{1} << 49; // the ori
 inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;    // holders and waiters count too
 inline constexpr std::uint64_t observed = std::uint64_t{1} << 51;  // somebody has seen it fail
 inline constexpr std::uint64_t cancelled = std::uint64_t{1} << 52; // asked to stop
+inline constexpr std::uint64_t pooled = std::uint64_t{1} << 53;    // gives a pool's worker back
 } // namespace control
+
+// Of a task with control::pooled, the worker of a pool that is given back at its end.
+struct PoolPlace {
+    std::uint64_t pool = 0;  // Pool::word_of
+    std::uint64_t taken = 0; // owner, ticket from bit 32 on
+};
 
 // How the payload is to be read.
 enum class PayloadForm : std::uint64_t {
@@ -85,17 +93,19 @@ enum class ResultForm : std::uint64_t {
     exited,    // an ExitNote: the process that ran it is gone
 };
 
-inline constexpr std::size_t inline_payload_size = 160;
+inline constexpr std::size_t inline_payload_size = 152;
 inline constexpr std::size_t largest_payload = (std::size_t{1} << 40) - 1;
 inline constexpr std::size_t most_handles = (1 << 16) - 1;
 
-//   0       8         16         24                           32        192       224       232
-//   | state | control | function | size, form, result, handles | payload | holders | waiters | shares |
+//   0       8         16         24                           32        184      192       224       232      240
+//   | state | control | function | size, form, result, handles | payload | stream | holders | waiters | shares | pool, taken |
 //
 // The first line (64 bytes) is all that a small task touches. The last one serves futures that were
 // sent on to other processes; while control::shared is not set, the origin is the only holder.
 // Waiters: bit b stands for the slots b, b + 64, b + 128 and b + 192; all of them are rung. Shares
 // counts how often one was taken; of a kept record it is the place in the order of all kept ones.
+// Pool and taken: a PoolPlace, while control::pooled is set. Of a batch of a map, taken says which of
+// its elements have begun (map_batch.hpp). Stream: see stream_of().
 struct TaskRecord {
     shm::Word64 state;
     shm::Word64 control;
@@ -105,17 +115,30 @@ struct TaskRecord {
     ResultForm result : 4;
     std::uint64_t handles : 16; // HandleRefs at the end of the payload
     alignas(8) std::array<std::byte, inline_payload_size> payload;
+    std::uint64_t stream;
     shm::ProcessMask holders;
     shm::Word64 waiters;
     shm::Word64 shares;
-    std::uint64_t reserved[2];
+    std::uint64_t pool;
+    std::uint64_t taken;
 };
 
 static_assert(sizeof(TaskRecord) == shm::task_record_size, "four lines");
 static_assert(offsetof(TaskRecord, payload) == 32, "payload is 32-byte aligned in the record");
+static_assert(offsetof(TaskRecord, stream) == 184, "behind the largest payload");
 static_assert(offsetof(TaskRecord, holders) == 192 && offsetof(TaskRecord, waiters) == 224 &&
-                  offsetof(TaskRecord, shares) == 232,
+                  offsetof(TaskRecord, shares) == 232 && offsetof(TaskRecord, pool) == 240,
               "what few tasks use lies on a line of its own");
+
+// The id of the task's random stream (task_stream.hpp), from when its arguments are written until its
+// result is. On the first line, behind the arguments, if they leave room there, so that a small task
+// touches no other.
+inline std::uint64_t& stream_of(TaskRecord& record) {
+    constexpr std::size_t place = 24; // in the payload
+    if (record.form == PayloadForm::inline_bytes && record.size > place)
+        return record.stream;
+    return *std::launder(reinterpret_cast<std::uint64_t*>(record.payload.data() + place));
+}
 
 // Names one use of a record. 8 bytes; what a Future holds.
 struct TaskRef {

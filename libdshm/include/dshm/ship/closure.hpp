@@ -90,7 +90,7 @@ concept ShippableClosure = detail::is_shippable_closure<F>();
 namespace detail {
 
 template <class F>
-constexpr void require_shippable_closure() {
+constexpr void require_shippable_whole() {
     static_assert(is_function_like<F> || is_trusted<F> || std::is_standard_layout_v<F>,
                   "dshm: this callable cannot be sent to another process, because it captures "
                   "something by reference, or holds "
@@ -103,6 +103,16 @@ constexpr void require_shippable_closure() {
                   "dshm: this callable cannot be sent to another process, because it cannot be "
                   "copied: pass what makes it "
                   "move-only (such as a captured std::unique_ptr) as an argument of the call.");
+}
+
+template <class F>
+constexpr void require_shippable_closure() {
+    if constexpr (ShippedByParts<F>)
+        return []<class... Types>(Parts<Types...>) {
+            (require_shippable_closure<Types>(), ...);
+        }(typename F::shipped_by_parts());
+    else
+        require_shippable_whole<F>();
 }
 
 template <class F>

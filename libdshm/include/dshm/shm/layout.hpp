@@ -40,7 +40,7 @@ inline constexpr std::size_t processor_region_size = processor_lines * base::cac
 
 inline constexpr std::uint64_t segment_magic =
     0x6d687364'67657331; // "1segdshm" read as a little-endian word
-inline constexpr std::uint32_t abi_number = 2;
+inline constexpr std::uint32_t abi_number = 3;
 
 // Offsets of all regions, computed from the capacity alone. Every process computes them, and a
 // stranger compares them.
@@ -103,6 +103,7 @@ enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 //   1152     slot + 1 of the worker that may spin long
 //   1280     processes that wait for a free task record
 //   1408     calls kept for later workers
+//   1536     the default pool of workers: index + 1 and generation of its object, or 0
 struct Header {
     std::uint64_t magic;
     std::uint32_t abi;
@@ -112,7 +113,8 @@ struct Header {
     std::uint64_t seed;
     std::int64_t master_pid;
     std::array<char, 64> name;
-    std::uint64_t reserved_[2];
+    Word64 bar_columns; // of the progress bar that lies on process 1's terminal, or 0
+    std::uint64_t reserved_;
     Geometry geometry;
     std::array<std::uint8_t, 20> build_id;
 
@@ -126,6 +128,7 @@ struct Header {
     alignas(base::cache_line) Word64 long_spinner;
     alignas(base::cache_line) ProcessMask table_waiters;
     alignas(base::cache_line) Word64 kept_calls;
+    alignas(base::cache_line) Word64 default_pool;
 };
 
 static_assert(sizeof(Header) <= base::page_size, "the header is one page");

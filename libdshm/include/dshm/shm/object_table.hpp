@@ -138,6 +138,8 @@ public:
 
     // For holders. Throws std::runtime_error when there is no such object any more.
     ObjectView view(Ref ref) const;
+    // For anybody; nothing when it is gone, which it may be at any time after.
+    std::optional<ObjectView> find(Ref ref) const;
     bool is_live(Ref ref) const;
 
     // Launcher only, after the death of `dead` and before its slot is used again; before or after
@@ -154,13 +156,14 @@ public:
 
     // Live objects in the segment. Walks the table.
     std::size_t live_count() const;
-    // f(ref, view) for the live objects of one kind. Walks the table.
+    // f(ref, view) for the live objects of one kind; who uses their bytes acquires them first. Walks
+    // the table.
     template <class F>
     void for_each_live(std::uint64_t kind, F&& f) const {
         for (std::uint32_t index = 0; index < top(); ++index) {
             const Ref ref{index, state(index).generation()};
-            if (is_live(ref) && record(index).kind == kind)
-                f(ref, view(ref));
+            if (const auto seen = find(ref); seen && seen->description.kind == kind)
+                f(ref, *seen);
         }
     }
 

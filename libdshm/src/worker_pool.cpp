@@ -1,0 +1,130 @@
+#include "dshm/worker_pool.hpp"
+
+#include <mutex>
+#include <stdexcept>
+
+#include "dshm/errors.hpp"
+#include "dshm/runtime/task_stream.hpp"
+
+namespace dshm {
+
+static_assert(std::is_standard_layout_v<WorkerPool>,
+              "a closure that captures a pool must be standard-layout to be sent");
+
+WorkerPool::WorkerPool(const std::vector<WorkerId>& ids) : object_(runtime::Pool::make()) {
+    for (const WorkerId id : ids)
+        push(id);
+}
+
+runtime::Pool WorkerPool::pool() const {
+    object_.check_session();
+    return runtime::Pool(runtime::current(), object_);
+}
+
+WorkerId WorkerPool::take() const { return *take_until(os::Clock::time_point::max()); }
+
+std::optional<WorkerId> WorkerPool::try_take() const {
+    const auto taken = pool().try_take();
+    return taken ? std::optional(taken->worker.id) : std::nullopt;
+}
+
+std::optional<WorkerId> WorkerPool::take_until(os::Clock::time_point deadline) const {
+    const auto taken = pool().take(deadline);
+    return taken ? std::optional(taken->worker.id) : std::nullopt;
+}
+
+void WorkerPool::put(WorkerId id) const {
+    const runtime::Pool shared = pool();
+    if (const auto member = runtime::current().find_member(id))
+        shared.give_back(member->owner);
+}
+
+void WorkerPool::push(WorkerId id) const {
+    runtime::Pool shared = pool();
+    shared.add(runtime::member_of(runtime::current(), id).owner);
+}
+
+std::vector<WorkerId> WorkerPool::workers() const { return pool().members(); }
+bool WorkerPool::isready() const { return pool().has_free(); }
+void WorkerPool::wait() const { pool().wait(); }
+
+OnKeyword on(const WorkerPool& pool) {
+    std::vector<WorkerId> ids = pool.workers();
+    if (ids.empty() && pool.pool().is_default())
+        ids.push_back(1);
+    if (ids.empty())
+        throw std::runtime_error("dshm: on: No active worker available in pool");
+    return on(std::move(ids));
+}
+
+// ---- the default pool --------------------------------------------------------------------------
+
+namespace {
+
+shm::Word64& default_word() { return runtime::current().header().default_pool; }
+
+// The pool that the header names, if it is still there.
+std::optional<WorkerPool> pool_named(std::uint64_t word) {
+    if (word == 0 || !runtime::current().objects().acquire(runtime::Pool::object_in(word)))
+        return std::nullopt;
+    return WorkerPool(runtime::ObjectHandle::adopt(runtime::Pool::object_in(word)));
+}
+
+// The master's hold, without which the default pool would go with its last handle. A pool that is
+// not the default any more by the time that this runs is let go.
+void hold_in_master(const WorkerPool& pool) {
+    static std::mutex lock;
+    static std::optional<WorkerPool> held;
+    const std::lock_guard guard(lock);
+    if (pool.pool().is_default())
+        held.emplace(pool);
+}
+
+// Handles of a call under way hold the pool until the master has run it, whoever dies.
+void have_it_held(const WorkerPool& pool) {
+    if (runtime::current().is_master())
+        return hold_in_master(pool);
+    const runtime::StreamScope uncounted(0); // who needs the pool first is chance
+    remote_do(hold_in_master, 1, pool);
+}
+
+void add_all_workers(const WorkerPool& pool) {
+    runtime::Pool shared = pool.pool();
+    for (const auto& member : runtime::current().members())
+        if (member.id != 1)
+            shared.add(member.owner);
+}
+
+} // namespace
+
+WorkerPool default_worker_pool() {
+    for (;;) {
+        // seq_cst, edge `default-pool`.
+        std::uint64_t seen = default_word().load(std::memory_order_seq_cst);
+        if (auto known = pool_named(seen))
+            return *known;
+        const WorkerPool made;
+        add_all_workers(made);
+        if (!default_word().compare_exchange(seen, runtime::Pool::word_of(made.object().object()),
+                                             std::memory_order_seq_cst, std::memory_order_seq_cst))
+            continue;
+        have_it_held(made);
+        add_all_workers(made); // those that addprocs announced before it could see this pool
+        return made;
+    }
+}
+
+void default_worker_pool(const WorkerPool& pool) {
+    // seq_cst, edge `default-pool`: before it is asked whether new workers belong to it.
+    default_word().store(runtime::Pool::word_of(pool.pool().object()), std::memory_order_seq_cst);
+    have_it_held(pool);
+}
+
+void detail::extend_default_pool(const std::vector<WorkerId>& ids) {
+    const auto pool = pool_named(default_word().load(std::memory_order_seq_cst));
+    for (const WorkerId id : ids)
+        if (const auto member = runtime::current().find_member(id); pool && member)
+            pool->pool().add(member->owner);
+}
+
+} // namespace dshm
