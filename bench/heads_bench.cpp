@@ -1,43 +1,20 @@
-// Count heads in 200 million tosses: `distributed` with an operator against the same loop split by hand over bare forked
-// processes (the ceiling), OpenMP, and one process.
+// Count heads: `distributed` with an operator against the same loop split by hand over bare forked processes (the
+// ceiling), OpenMP, and one process.
 //
-// Two kinds of toss: a hash of the index (cheap, every split gives the same number) and mt19937_64 (dear, one
-// generator for each process; the number must lie within six standard deviations).
+// Two kinds of toss: a hash of the index (cheap, every split gives the same number), from 40 million, which is 10 ms of work for one process, to four
+// thousand million, which is a second; and 200 million of mt19937_64 (dear, one generator for each process; the number must lie within six
+// standard deviations).
 #include <dshm/dshm.hpp>
 
-#include "baselines/crew.hpp"
+#include "baselines/bare_sum.hpp"
 #include "baselines/heads.hpp"
 #include "baselines/openmp.hpp"
 #include "support/comparison.hpp"
 
 #include <cmath>
+#include <deque>
 
 namespace {
-
-/// Splits [0, tosses) evenly over the members of a crew, and adds up what they counted.
-class BareHeads {
-public:
-    BareHeads(long tosses, int members, long (*count)(long, long))
-        : counted_(static_cast<std::size_t>(members) * stride),
-          crew_(members, [=, this](int member) {
-              counted_[static_cast<std::size_t>(member) * stride] =
-                  count(tosses * member / members, tosses * (member + 1) / members);
-          }) {}
-
-    long run() {
-        crew_.run();
-        long heads = 0;
-        for (std::size_t i = 0; i < counted_.size(); i += stride)
-            heads += counted_[i];
-        return heads;
-    }
-
-private:
-    static constexpr std::size_t stride = 16; // a slot for each member, two cache lines apart
-
-    bench::SharedMapping<long> counted_;
-    bench::Crew crew_;
-};
 
 /// A count that may be off by chance.
 struct Roughly {
@@ -52,13 +29,14 @@ struct Roughly {
 };
 
 template <class Toss, class Expected>
-void compare(bench::Program& program, const char* name, long tosses, Toss toss,
-             long (*count)(long, long), BareHeads& bare, Expected expected) {
+void compare(bench::Program& program, const std::string& name, long tosses, Toss toss,
+             bench::BareSum::Piece count, bench::BareSum& bare, Expected expected) {
     const int threads = program.workers();
-    auto& heads = program.compare(name).rounds(15);
+    auto& heads = program.compare(name);
     const auto distributed = [=] {
         return dshm::distributed(std::plus<>{}, dshm::range(0, tosses), toss);
     };
+    heads.rounds(tosses > 500'000'000 ? 7 : 15); // of up to a second each
     heads.subject("libdshm", bench::once(distributed, expected));
     heads.peer("bare forked processes", bench::once([&bare] { return bare.run(); }, expected),
                0.98);
@@ -75,15 +53,20 @@ int main(int argc, char** argv) {
     bench::Program program(argc, argv);
     dshm::addprocs(program.workers());
 
-    const long tosses = program.size(200'000'000L, 100'000L);
-    BareHeads bare_hashed(tosses, program.workers(), bench::count_hashed_heads);
-    BareHeads bare_random(tosses, program.workers(), bench::count_random_heads);
-
-    compare(
-        program, "heads/hash_of_the_index", tosses, [](long i) { return bench::hashed_toss(i); },
-        bench::count_hashed_heads, bare_hashed, bench::count_hashed_heads(0, tosses));
+    std::deque<bench::BareSum> bare; // all before the first thread
+    const long millions = program.size(1'000'000L, 500L);
+    for (const long size : {40, 200, 1'000, 4'000}) {
+        const long tosses = size * millions;
+        compare(
+            program, "heads/hash_of_the_index/tosses_" + std::to_string(tosses), tosses,
+            [](long i) { return bench::hashed_toss(i); }, bench::count_hashed_heads,
+            bare.emplace_back(tosses, program.workers(), bench::count_hashed_heads),
+            bench::count_hashed_heads(0, tosses));
+    }
+    const long tosses = 200 * millions;
     compare(
         program, "heads/mt19937_64", tosses, [](long) { return bench::random_toss(); },
-        bench::count_random_heads, bare_random, Roughly{tosses});
+        bench::count_random_heads,
+        bare.emplace_back(tosses, program.workers(), bench::count_random_heads), Roughly{tosses});
     return program.run();
 }

@@ -1,16 +1,24 @@
 // What a parallel loop costs when there is next to nothing to do in it.
 //
 // `distributed` with an operator over 1000 trivial iterations against OpenMP's and oneTBB's reductions with as many
-// threads; the same as the number of workers grows past that of processors; a longer loop with too many workers
-// against one with as many as there are processors; and `pmap` of a trivial function over 100,000 doubles.
+// threads: on workers only, and with the master working along while it waits. The same as the number of workers grows far past that of
+// processors, called back to back and with all of them parked. And a longer loop with too many workers against one with as many as there
+// are processors.
 #include <dshm/dshm.hpp>
 
+#include "baselines/bare_sum.hpp"
 #include "baselines/heads.hpp"
 #include "baselines/trivial.hpp"
 #include "support/comparison.hpp"
 #include "support/peers.hpp"
 
+#include <optional>
+
 namespace {
+
+using dshm::Schedule;
+
+constexpr long iterations = 1000;
 
 /// Starts or ends workers until there are `count`.
 void have_workers(int count) {
@@ -32,12 +40,23 @@ bench::Turn with_workers(int count, bench::Turn turn) {
     };
 }
 
-constexpr long iterations = 1000;
-
 /// OpenMP and oneTBB, where they are built in.
 struct ThreadPeers {
     std::unique_ptr<bench::Coprocess> openmp = bench::start_thread_peer("openmp");
     std::unique_ptr<bench::Coprocess> tbb = bench::start_thread_peer("tbb");
+};
+
+/// Bare forked processes for one loop, as many as were last asked for.
+class Bare {
+public:
+    long run(int members) {
+        if (!sum_ || sum_->members() != members)
+            sum_.emplace(iterations, members, bench::BareSum::Piece{bench::trivial_sum});
+        return sum_->run();
+    }
+
+private:
+    std::optional<bench::BareSum> sum_;
 };
 
 /// A call that checks its sum.
@@ -49,29 +68,74 @@ auto checked(Sum sum) {
     };
 }
 
-void compare_small_loop(bench::Program& program, const ThreadPeers& threads, int workers) {
-    const bench::Batch batch = program.batch(5'000);
-    const auto question = [=](const char* name) {
-        return bench::thread_question(name, iterations, workers, batch);
-    };
-    const auto distributed = [] {
-        return dshm::distributed(std::plus<>{}, dshm::range(0, iterations),
-                                 [](long i) { return bench::trivial(i); });
-    };
-    const auto serial = [] {
+template <class... Keywords>
+auto loop(Keywords... keywords) {
+    return checked([=] {
+        return dshm::distributed(
+            std::plus<>{}, dshm::range(0, iterations), [](long i) { return bench::trivial(i); },
+            keywords...);
+    });
+}
+
+auto serial_loop() {
+    return checked([] {
         long count = iterations;
         benchmark::DoNotOptimize(count);
         return bench::trivial_sum(count);
+    });
+}
+
+void add_peers(bench::Comparison& loops, const ThreadPeers& peers, int threads,
+               bench::Batch batch) {
+    const auto question = [=](const char* name) {
+        return bench::thread_question(name, iterations, threads, batch);
     };
-    auto& loop =
+    if (peers.openmp)
+        loops.peer("OpenMP", bench::asking(*peers.openmp, question("openmp_sum")), 1);
+    if (peers.tbb)
+        loops.peer("oneTBB", bench::asking(*peers.tbb, question("tbb_sum")));
+    loops.peer("serial", bench::back_to_back(batch, serial_loop()));
+}
+
+/// On workers only.
+void compare_small_loop(bench::Program& program, const ThreadPeers& peers, Bare& bare,
+                        int workers) {
+    const bench::Batch batch = program.batch(workers <= 16 ? 5'000 : 500);
+    auto& loops =
         program.compare("loop/1000_iterations/workers_" + std::to_string(workers)).rounds(15);
-    loop.subject("libdshm",
-                 with_workers(workers, bench::back_to_back(batch, checked(distributed))));
-    if (threads.openmp)
-        loop.peer("OpenMP", bench::asking(*threads.openmp, question("openmp_sum")), 1);
-    if (threads.tbb)
-        loop.peer("oneTBB", bench::asking(*threads.tbb, question("tbb_sum")));
-    loop.peer("serial", bench::back_to_back(batch, checked(serial)));
+    loops.subject("libdshm", with_workers(workers, bench::back_to_back(batch, loop())));
+    loops.peer("bare forked processes",
+               bench::back_to_back(batch, checked([&bare, workers] { return bare.run(workers); })));
+    if (workers <= 16)
+        add_peers(loops, peers, workers, batch);
+}
+
+/// With the master among those that work: one thread more than workers.
+void compare_with_master(bench::Program& program, const ThreadPeers& peers, const char* name,
+                         Schedule schedule, int threads) {
+    const bench::Batch batch = program.batch(5'000);
+    const auto turn = [=] {
+        return bench::back_to_back(batch,
+                                   loop(dshm::on(dshm::procs()), dshm::schedule(schedule)))();
+    };
+    auto& loops = program
+                      .compare("loop/1000_with_the_master/" + std::string(name) + "/threads_" +
+                               std::to_string(threads))
+                      .rounds(15);
+    loops.subject("libdshm", with_workers(threads - 1, turn));
+    add_peers(loops, peers, threads, batch);
+}
+
+/// All asleep before each call.
+void compare_parked(bench::Program& program, Bare& bare, int workers) {
+    const auto pause = std::chrono::milliseconds(program.size(5, 1));
+    const int calls = program.size(9, 1);
+    program.compare("loop/1000_after_5_ms/workers_" + std::to_string(workers))
+        .rounds(15)
+        .subject("libdshm", with_workers(workers, bench::after_idle(pause, calls, loop())))
+        .peer("bare forked processes", bench::after_idle(pause, calls, checked([&bare, workers] {
+                                                             return bare.run(workers);
+                                                         })));
 }
 
 /// More workers than processors must not slow a loop down.
@@ -87,58 +151,22 @@ void compare_crowd(bench::Program& program, int few, int many) {
         .peer("libdshm, as processors", with_workers(few, bench::once(count, expected)), 1 / 1.1);
 }
 
-void compare_pmap(bench::Program& program, const ThreadPeers& threads, bench::Coprocess* python) {
-    const long count = program.size(100'000L, 1'000L);
-    const auto elements = static_cast<double>(count);
-    const bench::Batch batch{program.size(20, 1), std::chrono::milliseconds(program.size(20, 0))};
-    std::vector<double> values(static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] = static_cast<double>(i);
-    std::vector<double> expected(values.size());
-    std::transform(values.begin(), values.end(), expected.begin(), bench::twice_plus_one);
-
-    /// Seconds an element; the result lies in a new vector, as pmap's does.
-    const auto turn = [=](auto map) -> bench::Turn {
-        return [=] {
-            bench::require(map(values) == expected, "wrong result");
-            return bench::back_to_back(batch, [&] { benchmark::DoNotOptimize(map(values)); })() /
-                   elements;
-        };
-    };
-    const auto mapped = [](const auto& xs) {
-        return dshm::pmap([](double x) { return bench::twice_plus_one(x); }, xs);
-    };
-    const auto serial = [](const auto& xs) {
-        std::vector<double> ys(xs.size());
-        std::transform(xs.begin(), xs.end(), ys.begin(), bench::twice_plus_one);
-        return ys;
-    };
-    auto& map = program.compare("pmap/100000_doubles").counted_in("elements");
-    map.subject("libdshm", with_workers(program.workers(), turn(mapped)), 1 / 300e6);
-    if (threads.openmp)
-        map.peer(
-            "OpenMP",
-            bench::asking(*threads.openmp,
-                          bench::thread_question("openmp_map", count, program.workers(), batch),
-                          elements),
-            0.8);
-    map.peer("serial", turn(serial));
-    if (python)
-        map.peer("Python pool", bench::asking(*python, "map " + std::to_string(count), elements),
-                 40);
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
     dshm::Session session(argc, argv);
     bench::Program program(argc, argv);
-    const auto python = bench::start_python_pool();
-    const ThreadPeers threads;
-    const int most = program.size(16, 4);
+    const ThreadPeers peers;
+    Bare bare;
+    const int most = program.size(64, 4);
     for (int workers = 1; workers <= most; workers *= 2)
-        compare_small_loop(program, threads, workers);
-    compare_crowd(program, program.workers(), most);
-    compare_pmap(program, threads, python.get());
+        compare_small_loop(program, peers, bare, workers);
+    for (int workers = 1; workers <= most; workers *= 2)
+        compare_parked(program, bare, workers);
+    for (const int threads : {2, 3}) {
+        compare_with_master(program, peers, "static", Schedule::static_, threads);
+        compare_with_master(program, peers, "dynamic", Schedule::dynamic, threads);
+    }
+    compare_crowd(program, program.workers(), program.size(16, 4));
     return program.run();
 }

@@ -21,6 +21,19 @@ inline long count_hashed_heads(long first, long last) {
     return heads;
 }
 
+/// A job of about 100 us, each with other tosses.
+inline long heads_of_job(long job) {
+    constexpr long tosses = 400'000;
+    return count_hashed_heads(job * tosses, (job + 1) * tosses);
+}
+
+inline long sum_of_jobs(long first, long last) {
+    long heads = 0;
+    for (long job = first; job < last; ++job)
+        heads += heads_of_job(job);
+    return heads;
+}
+
 /// A toss of this process's own generator.
 inline long random_toss() {
     thread_local std::mt19937_64 generator(std::random_device{}());

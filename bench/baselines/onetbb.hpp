@@ -4,6 +4,7 @@
 
 #include <tbb/blocked_range.h>
 #include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
 #include <tbb/parallel_reduce.h>
 #include <tbb/task_group.h>
 
@@ -40,6 +41,11 @@ long tbb_sum(long count, Body body) {
             return total;
         },
         std::plus<>{});
+}
+
+template <class Body>
+void tbb_for(long count, Body body) {
+    tbb::parallel_for(0L, count, body);
 }
 
 } // namespace bench

@@ -14,15 +14,32 @@ inline constexpr bool has_openmp = true;
 inline constexpr bool has_openmp = false;
 #endif
 
-/// Sum of body(i) for i in [0, count), split evenly.
+enum class OpenmpSchedule { static_, dynamic, guided };
+
+/// Sum of body(i) for i in [0, count).
 template <class Body>
-long openmp_sum(long count, int threads, Body body) {
+long openmp_sum(long count, int threads, Body body,
+                OpenmpSchedule schedule = OpenmpSchedule::static_) {
     long total = 0;
+    if (schedule == OpenmpSchedule::static_) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static) reduction(+ : total) num_threads(threads)
 #endif
-    for (long i = 0; i < count; ++i)
-        total += static_cast<long>(body(i));
+        for (long i = 0; i < count; ++i)
+            total += static_cast<long>(body(i));
+    } else if (schedule == OpenmpSchedule::dynamic) {
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic, 1) reduction(+ : total) num_threads(threads)
+#endif
+        for (long i = 0; i < count; ++i)
+            total += static_cast<long>(body(i));
+    } else {
+#ifdef _OPENMP
+#pragma omp parallel for schedule(guided) reduction(+ : total) num_threads(threads)
+#endif
+        for (long i = 0; i < count; ++i)
+            total += static_cast<long>(body(i));
+    }
     static_cast<void>(threads);
     return total;
 }

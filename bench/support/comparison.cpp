@@ -135,10 +135,19 @@ Spread Comparison::speed_against(const Contender& peer) const {
 }
 
 void Comparison::publish(benchmark::State& state) const {
+    const auto put = [&state](const std::string& name, const Spread& spread, double wanted) {
+        state.counters[name] = spread.median;
+        state.counters[name + ", first quartile"] = spread.low;
+        state.counters[name + ", third quartile"] = spread.high;
+        if (wanted > 0)
+            state.counters[name + ", wanted"] = wanted;
+    };
     for (const Contender& contender : contenders_) {
-        state.counters[contender.name + " seconds"] = spread_of(contender.seconds).median;
-        if (&contender != &contenders_.front())
-            state.counters["speed against " + contender.name] = speed_against(contender).median;
+        const bool subject = &contender == &contenders_.front();
+        put(contender.name + " seconds", spread_of(contender.seconds),
+            subject ? contender.target : 0);
+        if (!subject)
+            put("speed against " + contender.name, speed_against(contender), contender.target);
     }
 }
 
