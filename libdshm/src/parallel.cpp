@@ -1,40 +1,10 @@
 #include "dshm/parallel.hpp"
 
-#include <functional>
 #include <stdexcept>
 
 #include "dshm/errors.hpp"
-#include "dshm/runtime/process.hpp"
-#include "dshm/runtime/scheduler.hpp"
 
 namespace dshm::detail {
-
-namespace {
-
-// Until a part of the loop has ended. Not interruptible, because its caller has been interrupted
-// already. Parts may lie on this very thread, set aside.
-class PartEnded final : public runtime::WaitFor {
-public:
-    explicit PartEnded(const Future<void>& loop) : loop_(&loop) {}
-
-    bool ready() override { return loop_->news(); }
-    void about_to_sleep() override { loop_->announce_waiting(); }
-    void for_each_key(const std::function<void(runtime::EventKey)>& f) const override {
-        loop_->for_each_key(f);
-    }
-
-private:
-    const Future<void>* loop_;
-};
-
-void wait_for_all_parts(const Future<void>& loop) {
-    while (!loop.isready()) {
-        PartEnded part(loop);
-        runtime::current().scheduler().wait(part);
-    }
-}
-
-} // namespace
 
 void wait_to_the_end(const Future<void>& loop) {
     try {
@@ -44,7 +14,7 @@ void wait_to_the_end(const Future<void>& loop) {
     } catch (...) {
         if (!loop.isready()) { // interrupted, or out of memory
             loop.cancel();
-            wait_for_all_parts(loop);
+            loop.loop()->wait_regardless();
             loop.loop()->failures(); // not news: they were told to stop
         }
         throw;

@@ -2,7 +2,35 @@
 
 #include <algorithm>
 
+#include "dshm/runtime/process.hpp"
+#include "dshm/runtime/scheduler.hpp"
+
 namespace dshm::runtime {
+
+namespace {
+
+// Some part may have ended. Parts may lie on this very thread, set aside.
+class News final : public WaitFor {
+public:
+    explicit News(LoopEnd& loop) : loop_(&loop) {}
+    bool ready() override { return loop_->news(); }
+    void about_to_sleep() override { loop_->announce_waiting(); }
+    void for_each_key(const std::function<void(EventKey)>& f) const override {
+        loop_->for_each_key(f);
+    }
+
+private:
+    LoopEnd* loop_;
+};
+
+} // namespace
+
+void LoopEnd::wait_regardless() {
+    while (!ended()) {
+        News news(*this);
+        current().scheduler().wait(news);
+    }
+}
 
 std::exception_ptr failure_of(const TaskHandle& ended) {
     try {

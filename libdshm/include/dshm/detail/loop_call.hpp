@@ -163,7 +163,7 @@ private:
         } catch (...) {
             for (const runtime::TaskHandle& task : tasks)
                 abandon(task);
-            runtime::TaskEnds(std::move(tasks)).wait_until(os::Clock::time_point::max());
+            runtime::TaskEnds(std::move(tasks)).wait_regardless();
             throw;
         }
         return Future<void>::of_loop(std::make_shared<runtime::TaskEnds>(std::move(tasks)));
@@ -230,7 +230,7 @@ private:
         try {
             loop->start(runtime::ChunkLoop::Here::is_sent);
         } catch (...) {
-            loop->wait_until(os::Clock::time_point::max()); // who was sent may have begun
+            loop->wait_regardless(); // who was sent may have begun
             throw;
         }
         runtime::SyncScope::note(loop);

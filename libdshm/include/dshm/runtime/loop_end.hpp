@@ -33,6 +33,10 @@ public:
     virtual void for_each_key(const std::function<void(EventKey)>& f) = 0;
     // Asks every task to stop; tells whether any had not ended.
     virtual bool cancel() = 0;
+
+    // Until all of it has ended, also in a task that is interrupted: for who must know that nobody
+    // works on it any more.
+    void wait_regardless();
 };
 
 // The ends of tasks that nobody sends again.
