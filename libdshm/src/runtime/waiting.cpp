@@ -227,6 +227,10 @@ Scheduler::Spin Scheduler::spin_long(WaitFor& what, os::Clock::time_point deadli
         const Spin outcome = spin_until(what, deadline, os::ticks(), slice);
         if (outcome != Spin::in_vain)
             return outcome;
+        // For a process that was woken on this processor and has not run yet: nobody knows of it, and
+        // it would wait until a time slice ends. A loop on four workers after 5 ms of silence takes
+        // 0.17 ms so, and took 2.2 ms before.
+        sched_yield();
     }
     return Spin::in_vain;
 }
