@@ -87,13 +87,6 @@ bool LoopChunks::all_done() const {
     return true;
 }
 
-std::optional<std::size_t> LoopChunks::first_failed() const {
-    for (std::size_t chunk = 0; chunk < plan().chunks; ++chunk)
-        if (state(chunk).phase == ChunkPhase::failed)
-            return chunk;
-    return std::nullopt;
-}
-
 ChunkCursor::ChunkCursor(const LoopChunks& chunks, const Participant& participant)
     : chunks_(chunks), participant_(participant) {
     const Lane lane = lane_of(chunks.plan(), participant.lane);

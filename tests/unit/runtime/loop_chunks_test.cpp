@@ -158,7 +158,8 @@ TEST_CASE("what a dead participant had claimed is free again, or has failed") {
         CHECK(loop.claimed_by(8, 0, false) == 0);
         CHECK(loop.claimed_by(9, 0, true) == 2);
         CHECK(loop.chunks.take_back({9, 0, true}, 1).last_straw == 1u);
-        CHECK(loop.chunks.first_failed() == 1u);
+        for (const std::size_t chunk : {0, 1, 2, 3})
+            CHECK((loop.chunks.state(chunk).phase == ChunkPhase::failed) == (chunk == 1));
     }
     SECTION("without one") {
         const auto loss = loop.chunks.take_back(dead, 0);

@@ -130,7 +130,6 @@ public:
     Loss take_back(const Participant& p, int retries) const;
     bool all_done(std::uint32_t lane) const;
     bool all_done() const;
-    std::optional<std::size_t> first_failed() const;
 
 private:
     static constexpr std::size_t alignment = 64;
