@@ -4,6 +4,19 @@
 
 namespace dshm {
 
+namespace {
+
+void add_heap(Counters& sum, const shm::HeapStatistics& heap) {
+    sum.heap_blocks = heap.blocks_in_use;
+    sum.heap_used = heap.used_small + heap.used_large;
+    sum.heap_warm = heap.warm;
+    sum.heap_free = heap.free_small + heap.free_chunks;
+    sum.heap_capacity = heap.capacity;
+    sum.memory_backed = heap.backed;
+}
+
+} // namespace
+
 Counters counters() {
     using runtime::Count;
     runtime::Process& process = runtime::current();
@@ -22,11 +35,12 @@ Counters counters() {
         add(process.processes().area(member.owner.slot));
     sum.bytes_moved = sum.bytes_sent + sum.bytes_returned;
     sum.objects = process.objects().live_count();
+    add_heap(sum, process.heap().statistics());
     return sum;
 }
 
 Counters operator-(const Counters& later, const Counters& earlier) {
-    Counters difference;
+    Counters difference = later;
     difference.tasks_spawned = later.tasks_spawned - earlier.tasks_spawned;
     difference.tasks_done = later.tasks_done - earlier.tasks_done;
     difference.tasks_failed = later.tasks_failed - earlier.tasks_failed;
@@ -34,7 +48,6 @@ Counters operator-(const Counters& later, const Counters& earlier) {
     difference.bytes_sent = later.bytes_sent - earlier.bytes_sent;
     difference.bytes_returned = later.bytes_returned - earlier.bytes_returned;
     difference.bytes_moved = later.bytes_moved - earlier.bytes_moved;
-    difference.objects = later.objects;
     return difference;
 }
 

@@ -137,9 +137,9 @@ void warn_of_threads() {
 }
 
 struct Session::State {
-    explicit State(const SessionOptions& options)
+    State(const SessionOptions& options, bool huge_pages)
         : session({options.name.value_or(default_name()), options.capacity.value_or(0),
-                   options.seed.value_or(default_seed), ship::program_build_id()},
+                   options.seed.value_or(default_seed), ship::program_build_id(), huge_pages},
                   options.tag_output.value_or(true)) {}
 
     launch::SessionState session;
@@ -165,7 +165,8 @@ Session::Session(SessionOptions given) {
     if (options.start == Start::fork)
         warn_of_threads();
     shm::remove_stale_segments();
-    state_ = std::make_unique<State>(options);
+    const bool huge_pages = flag_variable("DSHM_HUGE").value_or(false);
+    state_ = std::make_unique<State>(options, huge_pages);
     if (flag_variable("DSHM_VERBOSE").value_or(false))
         say_where(state_->session.segment);
     if (first_workers > 0)

@@ -8,6 +8,7 @@
 // recovery itself is killed at some of its touches and started again.
 #include "catch.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -297,6 +298,26 @@ void exhaustion(Victim& victim) {
     victim.heap.allocate(capacity / 2, victim.mine);
 }
 
+// Free chunks lose their pages, those kept warm by another too, and are had again.
+void giving_back(Victim& victim) {
+    const Owner ancestor{ancestor_slot, victim.me.incarnation};
+    Heap ancestor_heap(victim.stage.segment, ancestor);
+    const Offset warm = ancestor_heap.allocate(2 * chunk_size, Tag::own(ancestor)).offset;
+    ancestor_heap.free(warm, Tag::own(ancestor));
+    const Block used = victim.heap.allocate(3 * chunk_size, victim.mine);
+    std::memset(victim.stage.segment.at<void>(used.offset), 0xd5, used.size);
+    const Offset small = victim.heap.allocate(20'000, victim.mine).offset;
+    victim.start_dying();
+    demand(victim.heap.free(used.offset, victim.mine), "free of a run");
+    demand(victim.heap.free(small, victim.mine), "free of a small block");
+    demand(victim.heap.give_back() != 0, "pages went back");
+    const Block again = victim.heap.allocate_zeroed(4 * chunk_size, victim.mine);
+    const auto* const bytes = victim.stage.segment.at<unsigned char>(again.offset);
+    demand(std::all_of(bytes, bytes + again.size, [](unsigned char byte) { return byte == 0; }),
+           "zeros");
+    demand(victim.heap.give_back() == 0, "nothing was left to give");
+}
+
 } // namespace
 
 TEST_CASE("a death while small blocks come and go") { check_scenario(small_blocks); }
@@ -314,4 +335,5 @@ TEST_CASE("a death while taking over from the dead") { check_scenario(inheritanc
 TEST_CASE("a death while objects are made and dropped") { check_scenario(objects); }
 TEST_CASE("a death while an object is found by its name") { check_scenario(named_object); }
 TEST_CASE("a death while holding another's object") { check_scenario(shared_object); }
+TEST_CASE("a death while memory is given back to the system") { check_scenario(giving_back); }
 TEST_CASE("a death while the heap runs full") { check_scenario(exhaustion, 211); }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "dshm/runtime/array_note.hpp"
 #include "dshm/runtime/loop_chunks.hpp"
 #include "dshm/runtime/process_table.hpp"
 #include "dshm/runtime/task_record.hpp"
@@ -81,6 +82,24 @@ TEST_CASE("a chunk of a loop is the word drawn beside it") {
     CHECK(state.bits() == 0x1234'5678'abc2);
     CHECK(ChunkState::from_bits(state.bits()) == state);
     CHECK(ChunkState{}.bits() == 0);
+}
+
+TEST_CASE("the note of an array is the lines drawn beside it") {
+    alignas(64) std::byte bytes[128] = {};
+    ArrayNote::write(bytes, {.dimensions = 2,
+                             .participants = {2, 3},
+                             .name = "A",
+                             .type = "int",
+                             .file = FilePlace{"/f", 7, 8, 9, true}});
+    const auto word = [&](std::size_t at) {
+        std::uint32_t value = 0;
+        std::memcpy(&value, bytes + at, sizeof value);
+        return value;
+    };
+    CHECK((word(0) == 0 && word(16) == 2 && word(20) == 2 && word(24) == 1 && word(28) == 3));
+    CHECK((word(32) == 2 && word(36) == 1 && word(40) == 7 && word(48) == 8 && word(56) == 9));
+    CHECK((word(64) == 2 && word(68) == 3));
+    CHECK(std::memcmp(bytes + 72, "Aint/f", 6) == 0);
 }
 
 TEST_CASE("zero-filled memory holds free tasks, nobody, and empty rings") {

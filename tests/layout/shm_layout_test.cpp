@@ -22,7 +22,7 @@ static_assert(offsetof(Header, build_id) == 216);
 static_assert(offsetof(Header, task_top) == 256 && offsetof(Header, object_top) == 384 &&
               offsetof(Header, heap_top) == 512 && offsetof(Header, membership_epoch) == 640 &&
               offsetof(Header, table_waiters) == 1280 && offsetof(Header, kept_calls) == 1408 &&
-              offsetof(Header, default_pool) == 1536);
+              offsetof(Header, default_pool) == 1536 && offsetof(Header, joins) == 1664);
 static_assert(sizeof(ChunkRecord) == 16 && offsetof(ChunkRecord, state) == 0 &&
               offsetof(ChunkRecord, tag) == 8);
 static_assert(sizeof(ObjectRecord) == 128 && offsetof(ObjectRecord, state) == 0 &&

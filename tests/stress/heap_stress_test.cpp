@@ -36,10 +36,10 @@ constexpr Owner launcher_itself{1, 1};
 constexpr unsigned workers = 4;
 constexpr std::uint32_t mailboxes = 32;
 
-// DSHM_STRESS_KILLS=10000 for a long run.
-unsigned kills() {
-    const char* const text = std::getenv("DSHM_STRESS_KILLS");
-    return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : 150;
+// DSHM_STRESS_KILLS=10000 or DSHM_STRESS_CHANGES=100000000 for a long run.
+std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
+    const char* const text = std::getenv(variable);
+    return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
 struct Letter {
@@ -56,6 +56,7 @@ struct Letter {
 struct Shared {
     std::array<Word64, mailboxes> boxes;
     Word64 operations; // for the report
+    Word64 changes;    // blocks and objects allocated, freed or taken over
     Word64 puts;
     Word64 takes;
 };
@@ -105,6 +106,8 @@ private:
         case 6:
             if (random_() % 200 == 0)
                 heap_.trim();
+            if (random_() % 2000 == 0)
+                heap_.give_back();
             return;
         default:
             return random_() % 2 == 0 ? allocate() : free_one();
@@ -119,7 +122,11 @@ private:
             return 1500 + random_() % 40'000;
         return 40'000 + random_() % 600'000;
     }
+    void count_change() {
+        shared_.changes.fetch_add(1, std::memory_order_relaxed); // relaxed: a count
+    }
     Block make(Tag tag) {
+        count_change();
         const Block block = heap_.allocate(some_size(), tag);
         sign(segment_, block);
         return block;
@@ -136,6 +143,7 @@ private:
         demand(heap_.free(own_.back(), Tag::own(me_)), "an own block is free once");
         demand(!heap_.free(own_.back(), Tag::own(me_)), "and not twice");
         own_.pop_back();
+        count_change();
     }
     void put_letter() {
         const std::uint32_t index = random_() % mailboxes;
@@ -165,6 +173,7 @@ private:
             return;
         verify(segment_, letter.block);
         own_.push_back(letter.block);
+        count_change();
         shared_.takes.fetch_add(1, std::memory_order_relaxed);
     }
     void take_object() {
@@ -173,6 +182,7 @@ private:
             held_.push_back(held_[0]);
         } else {
             held_.push_back(objects_.create(some_size(), {}));
+            count_change();
         }
     }
     void drop_object() {
@@ -198,6 +208,7 @@ public:
     Crew() {
         const Block block = heap_.allocate_zeroed(sizeof(Shared), Tag::own(launcher_itself));
         shared_ = segment_.at<Shared>(block.offset);
+        baseline_ = heap_.statistics();
         for (std::uint8_t i = 0; i < workers; ++i)
             start({static_cast<std::uint8_t>(first_worker_slot + i), 1});
     }
@@ -213,8 +224,13 @@ public:
         std::advance(victim, random() % crew_.size());
         const Owner dead = victim->second;
         bury(victim->first);
+        ++kills_;
         start({dead.slot, static_cast<std::uint16_t>(dead.incarnation + 1)});
     }
+    std::uint64_t changes() const {
+        return shared_->changes.load(std::memory_order_relaxed); // relaxed: a count
+    }
+    void give_back() { heap_.give_back(); }
     void sweep() {
         heap_.sweep_handed_over([this](Tag tag) {
             if (tag.kind() != TagKind::argument)
@@ -241,11 +257,14 @@ public:
         CHECK(count.unfinished == 0);
         CHECK(count.orphaned_chunks == 0);
         CHECK(count.blocks_in_use == 1); // the mailboxes
+        CHECK(count.used_small + count.used_large == baseline_.used_small + baseline_.used_large);
         CHECK(count.warm == 0);
         WARN(shared_->operations.load(std::memory_order_relaxed)
              << " operations, " << shared_->puts.load(std::memory_order_relaxed) << " put, "
-             << shared_->takes.load(std::memory_order_relaxed) << " taken; " << (count.opened >> 20)
-             << " MiB opened");
+             << shared_->takes.load(std::memory_order_relaxed) << " taken, " << changes()
+             << " changes, " << kills_ << " kills; " << (count.opened >> 20) << " MiB opened");
+        heap_.give_back();
+        CHECK(heap_.statistics().clean_chunks == count.opened - chunk_size);
         heap_.free(segment_.offset_of(shared_), Tag::own(launcher_itself));
         heap_.trim();
         const Block all = heap_.allocate(count.capacity, Tag::own(launcher_itself));
@@ -272,6 +291,8 @@ private:
     Heap heap_{segment_, launcher_itself};
     ObjectTable objects_{segment_, heap_, launcher_itself};
     Shared* shared_ = nullptr;
+    HeapStatistics baseline_{};
+    unsigned kills_ = 0;
     std::map<pid_t, Owner> crew_;
 };
 
@@ -280,11 +301,28 @@ private:
 TEST_CASE("four processes, killed at random, leak nothing and harm nothing") {
     Crew crew;
     std::mt19937 random(std::random_device{}());
-    for (unsigned i = 0; i < kills(); ++i) {
+    const std::uint64_t kills = number_from("DSHM_STRESS_KILLS", 100);
+    for (std::uint64_t i = 0; i < kills; ++i) {
         std::this_thread::sleep_for(std::chrono::microseconds(random() % 20'000));
         crew.replace_one(random);
         if (i % 5 == 0)
             crew.sweep();
+    }
+    crew.bury_all();
+    crew.check_nothing_left();
+}
+
+TEST_CASE("a million allocations and frees, one of four processes killed every 10 ms") {
+    const std::uint64_t changes = number_from("DSHM_STRESS_CHANGES", 1'000'000);
+    Crew crew;
+    std::mt19937 random(std::random_device{}());
+    for (unsigned i = 0; crew.changes() < changes; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        crew.replace_one(random);
+        if (i % 5 == 0)
+            crew.sweep();
+        if (i % 50 == 0)
+            crew.give_back();
     }
     crew.bury_all();
     crew.check_nothing_left();

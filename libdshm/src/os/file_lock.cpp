@@ -46,6 +46,13 @@ void share_byte_for_open_file(int file, long byte) {
     set_lock(file, F_OFD_SETLK, byte_range(F_RDLCK, byte, 1));
 }
 
+int holder_of_byte(int file, long byte) noexcept {
+    struct flock range = byte_range(F_WRLCK, byte, 1);
+    if (fcntl(file, F_GETLK, &range) != 0 || range.l_type == F_UNLCK)
+        return 0;
+    return range.l_pid > 0 ? range.l_pid : -1;
+}
+
 bool try_lock_bytes_for_open_file(int file, long first, long count) {
     struct flock range = byte_range(F_WRLCK, first, count);
     if (fcntl(file, F_OFD_SETLK, &range) == 0)

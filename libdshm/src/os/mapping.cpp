@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <limits>
 #include <system_error>
 
 namespace dshm::os {
@@ -16,9 +17,9 @@ void Fd::reset(int number) noexcept {
     number_ = number;
 }
 
-Mapping::Mapping(int file, std::size_t size) : size_(size) {
-    void* address =
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+Mapping::Mapping(int file, std::size_t size, std::uintptr_t wanted) : size_(size) {
+    void* address = mmap(reinterpret_cast<void*>(wanted), size, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_NORESERVE, file, 0);
     if (address == MAP_FAILED)
         throw std::system_error(
             errno, std::generic_category(),
@@ -49,14 +50,21 @@ int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept
     return 0;
 }
 
+int punch_file_range(int file, std::size_t offset, std::size_t size) noexcept {
+    constexpr int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    while (fallocate(file, hole, static_cast<off_t>(offset), static_cast<off_t>(size)) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
+}
+
 std::size_t file_system_space_left(int file) noexcept {
     struct statfs info {};
     if (fstatfs(file, &info) != 0)
         return 0;
     // A file system without a limit (of a memfd, or a tmpfs mounted so) reports no blocks at all.
     if (info.f_blocks == 0)
-        return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) *
-               static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+        return std::numeric_limits<std::size_t>::max();
     return static_cast<std::size_t>(info.f_bavail) * static_cast<std::size_t>(info.f_bsize);
 }
 

@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -97,17 +99,42 @@ int thread_count() noexcept {
     return threads;
 }
 
-bool is_stopped(pid_t process) noexcept {
+namespace {
+
+using StatLine = std::array<char, 512>;
+
+// What /proc says of a process behind its name, which may hold anything: " R 1 ...". Null when it is not there.
+const char* status_fields(pid_t process, StatLine& line) noexcept {
     char path[64];
     std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(process));
     std::FILE* stat = std::fopen(path, "re");
     if (stat == nullptr)
-        return false;
-    char line[512] = "";
-    const bool read = std::fgets(line, sizeof line, stat) != nullptr;
+        return nullptr;
+    const bool read = std::fgets(line.data(), static_cast<int>(line.size()), stat) != nullptr;
     std::fclose(stat);
-    const char* name_end = read ? std::strrchr(line, ')') : nullptr; // the name may hold anything
-    return name_end != nullptr && (name_end[2] == 'T' || name_end[2] == 't');
+    const char* name_end = read ? std::strrchr(line.data(), ')') : nullptr;
+    return name_end == nullptr ? nullptr : name_end + 1;
+}
+
+} // namespace
+
+bool is_stopped(pid_t process) noexcept {
+    StatLine line{};
+    const char* fields = status_fields(process, line);
+    return fields != nullptr && (fields[1] == 'T' || fields[1] == 't');
+}
+
+std::uint64_t start_of_process(pid_t process) noexcept {
+    constexpr int fields_before = 19; // from the state on; proc(5) counts it as the third of 22
+    StatLine line{};
+    const char* at = status_fields(process, line);
+    for (int i = 0; i < fields_before && at != nullptr; ++i)
+        at = std::strchr(at + 1, ' ');
+    return at == nullptr ? 0 : std::strtoull(at, nullptr, 10);
+}
+
+bool send_signal(const Fd& pidfd, int number) noexcept {
+    return syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0;
 }
 
 std::string signal_name(int number) {

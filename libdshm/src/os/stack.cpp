@@ -2,11 +2,8 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <ucontext.h>
 
 #include <algorithm>
-#include <csignal>
-#include <cstdint>
 
 #include "dshm/base/bits.hpp"
 
@@ -14,33 +11,9 @@ namespace dshm::os {
 
 namespace {
 
-// More than a page, because a large frame may step over one.
-constexpr std::size_t guard_size = 16 * base::page_size;
+constexpr std::size_t guard_size = stack_guard_size;
 constexpr std::size_t smallest_stack = base::mebibytes(1) / 4, default_stack = base::mebibytes(8),
                       largest_stack = base::mebibytes(64);
-
-void (*overflow_report)() = nullptr;
-
-// Near the stack pointer: what lies on a stack is touched from there.
-bool is_overflow(const siginfo_t& info, const void* context) {
-#if defined(__x86_64__)
-    const auto* machine = static_cast<const ucontext_t*>(context);
-    const auto pointer = static_cast<std::uintptr_t>(machine->uc_mcontext.gregs[REG_RSP]);
-    const auto address = reinterpret_cast<std::uintptr_t>(info.si_addr);
-    return address + guard_size > pointer && address < pointer + guard_size;
-#else
-    static_cast<void>(context);
-    return info.si_code == SEGV_ACCERR;
-#endif
-}
-
-void handle_fault(int number, siginfo_t* info, void* context) {
-    if (is_overflow(*info, context))
-        overflow_report();
-    std::signal(number, SIG_DFL);
-    if (info->si_code <= 0) // sent by somebody; else the instruction is tried again, which ends it
-        std::raise(number);
-}
 
 } // namespace
 
@@ -60,23 +33,6 @@ std::optional<GuardedStack> GuardedStack::map(std::size_t size) noexcept {
 GuardedStack::~GuardedStack() {
     if (lowest_ != nullptr)
         munmap(lowest_ - guard_size, guard_size + size_);
-}
-
-void on_stack_overflow(void (*report)()) noexcept {
-    struct sigaction now {};
-    if (sigaction(SIGSEGV, nullptr, &now) != 0 || now.sa_handler != SIG_DFL)
-        return;
-    static std::byte signal_stack[64 * 1024];
-    stack_t alternate{};
-    alternate.ss_sp = signal_stack;
-    alternate.ss_size = sizeof signal_stack;
-    if (sigaltstack(&alternate, nullptr) != 0)
-        return;
-    overflow_report = report;
-    struct sigaction action {};
-    action.sa_sigaction = &handle_fault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigaction(SIGSEGV, &action, nullptr);
 }
 
 std::size_t usual_stack_size() noexcept {

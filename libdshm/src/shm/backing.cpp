@@ -1,26 +1,56 @@
 #include "dshm/shm/backing.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <string>
 
 #include "dshm/os/mapping.hpp"
+#include "dshm/os/memory_left.hpp"
+#include "dshm/os/pages.hpp"
 #include "dshm/shm/exhausted.hpp"
 
 namespace dshm::shm {
 
 namespace {
 
-[[noreturn]] void throw_exhausted(std::size_t asked, int file, int error) {
-    const std::size_t left = os::file_system_space_left(file);
-    std::string text = "shared memory exhausted: asked for " + std::to_string(asked >> 10) +
-                       " KiB, " + std::to_string(left >> 10) + " KiB left";
-    text += error == EFBIG ? "; raise the file size limit (ulimit -f)"
-                           : "; free SharedArrays, or enlarge /dev/shm (mount -o remount,size=...)";
+// Not to be had, since it would be the last that the machine has: the kernel kills processes then.
+constexpr std::size_t memory_reserve = base::mebibytes(64);
+// So much is asked for at a time, and so often is looked at what the machine has left: 3 ms in the
+// kernel, and 0.1 ms.
+constexpr std::size_t bytes_between_looks = base::mebibytes(16);
+
+enum class Limit { file_system, machine };
+struct Room {
+    std::size_t bytes;
+    Limit limit;
+};
+
+Room room_left(int file) {
+    const std::size_t in_file_system = os::file_system_space_left(file);
+    const std::size_t in_machine = os::memory_left();
+    const std::size_t usable = in_machine - std::min(in_machine, memory_reserve);
+    return usable < in_file_system ? Room{usable, Limit::machine}
+                                   : Room{in_file_system, Limit::file_system};
+}
+
+const char* remedy(Limit limit, int error) {
+    if (error == EFBIG)
+        return "raise the file size limit (ulimit -f)";
+    return limit == Limit::machine
+               ? "free SharedArrays, or other memory of the machine or of the container"
+               : "free SharedArrays, or enlarge /dev/shm (mount -o remount,size=...)";
+}
+
+[[noreturn]] void throw_exhausted(std::size_t asked, Room left, int error) {
+    std::string text = "dshm: shared memory exhausted: asked for " + in_kibibytes(asked) +
+                       " KiB, " + std::to_string(left.bytes >> 10) + " KiB left; " +
+                       remedy(left.limit, error);
     if (error != EFBIG && error != ENOSPC)
         text += std::string(" (") + std::strerror(error) + ")";
-    throw SharedMemoryExhausted(asked, left, text);
+    throw SharedMemoryExhausted(asked, left.bytes, text);
 }
 
 } // namespace
@@ -32,13 +62,22 @@ Offset Backing::back_run(Offset first_chunk, Offset end, std::size_t asked) {
     while (last * chunk_size < end && last - first_chunk < chunks_per_call && !backed(last))
         ++last;
     const std::size_t bytes = (last - first_chunk) * chunk_size;
+    look_at_machine(bytes, asked);
     if (const int error = os::allocate_file_range(file_, first_chunk * chunk_size, bytes))
-        throw_exhausted(asked, file_, error);
-    for (Offset chunk = first_chunk; chunk < last; ++chunk)
+        throw_exhausted(asked, room_left(file_), error);
+    set_bits(first_chunk, last);
+    return last;
+}
+
+void Backing::set_bits(Offset first, Offset last) noexcept {
+    for (Offset chunk = first; chunk < last; ++chunk)
         // release, edge `chunk-backed`: whoever sees the bit may touch the pages.
         words_[chunk / chunks_per_extent].fetch_or(std::uint64_t{1} << (chunk % chunks_per_extent),
                                                    std::memory_order_release);
-    return last;
+}
+
+void Backing::note_backed(Offset offset, std::size_t size) noexcept {
+    set_bits(offset / chunk_size, (offset + size + chunk_size - 1) / chunk_size);
 }
 
 // Before a request of several calls: one that cannot succeed should not fill the file system up for
@@ -47,8 +86,34 @@ void Backing::check_space(Offset first_chunk, Offset end, std::size_t asked) con
     std::size_t missing = 0;
     for (Offset chunk = first_chunk; chunk * chunk_size < end; ++chunk)
         missing += backed(chunk) ? 0 : chunk_size;
-    if (missing > os::file_system_space_left(file_))
-        throw_exhausted(asked, file_, ENOSPC);
+    if (const Room left = room_left(file_); missing > left.bytes)
+        throw_exhausted(asked, left, ENOSPC);
+}
+
+// Many small requests fill a machine as well as a large one; where shared memory has no limit of its
+// own, the kernel would rather kill than refuse.
+void Backing::look_at_machine(std::size_t bytes, std::size_t asked) const {
+    static std::atomic<std::size_t> since_last_look{0};
+    // relaxed: how often somebody looks.
+    if (since_last_look.fetch_add(bytes, std::memory_order_relaxed) + bytes < bytes_between_looks)
+        return;
+    since_last_look.store(0, std::memory_order_relaxed);
+    const Room left = room_left(file_);
+    if (left.limit == Limit::machine && bytes > left.bytes)
+        throw_exhausted(asked, left, ENOSPC);
+}
+
+bool Backing::give_back(Offset first, std::size_t count) noexcept {
+    for (Offset chunk = first; chunk < first + count; ++chunk)
+        // acq_rel: nothing of this chunk's hole comes before it; the next owner learns of it by the
+        // chunk's state.
+        words_[chunk / chunks_per_extent].fetch_and(
+            ~(std::uint64_t{1} << (chunk % chunks_per_extent)), std::memory_order_acq_rel);
+    if (os::punch_file_range(file_, first * chunk_size, count * chunk_size) != 0)
+        return false;
+    if (os::node_count() > 1) // whoever comes next may run anywhere
+        os::prefer_no_node(base() + first * chunk_size, count * chunk_size);
+    return true;
 }
 
 std::size_t Backing::backed_bytes() const {
@@ -60,6 +125,13 @@ std::size_t Backing::backed_bytes() const {
     return chunks * chunk_size;
 }
 
-std::size_t Backing::space_left() const { return os::file_system_space_left(file_); }
+std::size_t Backing::backed_bytes(Offset first, std::size_t count) const {
+    std::size_t bytes = 0;
+    for (Offset chunk = first; chunk < first + count; ++chunk)
+        bytes += backed(chunk) ? chunk_size : 0;
+    return bytes;
+}
+
+std::size_t Backing::space_left() const { return room_left(file_).bytes; }
 
 } // namespace dshm::shm

@@ -1,6 +1,10 @@
 #include "dshm/shm/chunk_table.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "dshm/os/clock.hpp"
 
 namespace dshm::shm {
 
@@ -50,8 +54,7 @@ std::optional<ChunkTable::Claim> ChunkTable::search(Wanted wanted, std::uint64_t
         const ChunkState found = state(at);
         const std::uint64_t span = found.span();
         passed += span;
-        if (found.available() &&
-            (pages == Pages::any || backing_.backed(offset_of(at) / chunk_size))) {
+        if (found.available() && has_pages(at, pages)) {
             if (++at - run < wanted.length)
                 continue;
             const std::optional<Chunk> taken = claim_all({run, wanted.length});
@@ -158,12 +161,68 @@ void ChunkTable::free_empty_orphans() noexcept {
     }
 }
 
-std::uint64_t ChunkTable::available() const noexcept {
+// From `first` on, what is available, to the end of an extent of the file at most.
+Run ChunkTable::claim_available(Chunk first, Chunk end) noexcept {
+    const Chunk in_file = offset_of(first) / chunk_size;
+    const Chunk last = std::min(end, first + chunks_per_extent - in_file % chunks_per_extent);
+    Chunk chunk = first;
+    while (chunk < last && claim_chunk(chunk))
+        ++chunk;
+    return {first, chunk - first};
+}
+
+// T5. Readers take milliseconds at most, but one may be stopped: then the chunks keep their pages.
+bool ChunkTable::wait_for_tag_readers() const noexcept {
+    constexpr auto patience = std::chrono::milliseconds(200);
+    // seq_cst, edge `tags-read`: pairs with the fence of a reader who enters.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (header_->tag_readers.empty(std::memory_order_acquire))
+        return true;
+    for (const auto deadline = os::Clock::now() + patience; os::Clock::now() < deadline;) {
+        std::this_thread::yield();
+        if (header_->tag_readers.empty(std::memory_order_acquire))
+            return true;
+    }
+    return false;
+}
+
+std::size_t ChunkTable::give_back_available() noexcept {
     const Chunk end = top();
-    std::uint64_t count = capacity() - std::min(end, capacity());
+    std::size_t counted = 0;
+    for (Chunk chunk = 0; chunk < end;) {
+        const Run run = claim_available(chunk, end);
+        if (run.length == 0) {
+            chunk += state(chunk).span();
+            continue;
+        }
+        const std::size_t had =
+            backing_.backed_bytes(offset_of(run.first) / chunk_size, run.length);
+        const bool gone = take_pages_away(run);
+        release(run);
+        if (!gone)
+            break;
+        counted += had;
+        chunk += run.length;
+    }
+    return counted;
+}
+
+// T3 holds: a hole reads as zeros.
+bool ChunkTable::take_pages_away(Run claimed) noexcept {
+    if (!wait_for_tag_readers() ||
+        !backing_.give_back(offset_of(claimed.first) / chunk_size, claimed.length))
+        return false;
+    for (Chunk chunk = claimed.first; chunk < claimed.first + claimed.length; ++chunk)
+        set_state(chunk, ChunkState::pristine_part(me_));
+    return true;
+}
+
+std::uint64_t ChunkTable::available(Pages pages) const noexcept {
+    const Chunk end = top();
+    std::uint64_t count = pages == Pages::any ? capacity() - std::min(end, capacity()) : 0;
     for (Chunk chunk = 0; chunk < end;) {
         const ChunkState found = state(chunk);
-        count += found.available() ? 1 : 0;
+        count += found.available() && has_pages(chunk, pages) ? 1 : 0;
         chunk += found.span();
     }
     return count;

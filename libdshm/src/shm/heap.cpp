@@ -5,11 +5,13 @@
 
 #include "dshm/base/check.hpp"
 #include "dshm/base/scope_guard.hpp"
+#include "dshm/os/pages.hpp"
 
 namespace dshm::shm {
 
 Heap::Heap(Segment& segment, Owner me)
-    : segment_(segment), table_(segment, me), pools_(table_), runs_(table_) {}
+    : segment_(segment), table_(segment, me), tag_readers_(segment.header(), me), pools_(table_),
+      runs_(table_), huge_pages_(segment.header().huge_pages != 0) {}
 
 // ------------------------------------------------------------------------------------------------
 // Allocating
@@ -89,16 +91,25 @@ void Heap::fill_with_zeros(Run run) {
 }
 
 // A claim whose pages are there. A full file system, or a full heap, first gives back what is kept
-// for quick reuse.
+// for quick reuse. If that is not in one piece, the pages of all that is free go back, and are asked
+// for again where they are wanted.
 ChunkTable::Claim Heap::claim(ChunkTable::Wanted wanted, std::size_t bytes) {
     try {
         return back(claim_any(wanted, bytes));
     } catch (const SharedMemoryExhausted&) {
         reclaim();
         if (const auto backed = table_.find_anywhere(wanted, ChunkTable::Pages::backed_only))
-            return *backed;
-        throw;
+            return back(*backed); // T5: they may have gone before the claim
+        if (!pages_can_be_had(wanted.length * chunk_size))
+            throw;
     }
+    table_.give_back_available();
+    return back(claim_any(wanted, bytes));
+}
+
+bool Heap::pages_can_be_had(std::size_t bytes) const {
+    const std::size_t free = table_.available(ChunkTable::Pages::backed_only) * chunk_size;
+    return free != 0 && bytes <= free + table_.backing().space_left();
 }
 
 ChunkTable::Claim Heap::claim_any(ChunkTable::Wanted wanted, std::size_t bytes) {
@@ -115,26 +126,66 @@ ChunkTable::Claim Heap::back(const ChunkTable::Claim& claim) {
     if (claim.found == ChunkTable::Found::orphan)
         return claim;
     base::ScopeGuard give_up([&] { table_.release(claim.run); });
-    table_.backing().ensure(table_.offset_of(claim.run.first), claim.run.length * chunk_size);
+    const Offset offset = table_.offset_of(claim.run.first);
+    const std::size_t bytes = claim.run.length * chunk_size;
+    PageMaker* const maker = PageMaker::installed(bytes);
+    if (maker != nullptr || huge_pages_)
+        make_pages(claim.run, maker);
+    table_.backing().ensure(offset, bytes);
     give_up.dismiss();
     return claim;
+}
+
+// Others than `ensure` make the pages, or some of them. What is there when they fail and has not been
+// counted goes again.
+void Heap::make_pages(Run run, PageMaker* maker) {
+    const Offset offset = table_.offset_of(run.first);
+    const std::size_t bytes = run.length * chunk_size;
+    Backing& backing = table_.backing();
+    backing.require_space(offset, bytes);
+    if (maker != nullptr && maker->wants_fresh_pages() &&
+        backing.backed_bytes(offset / chunk_size, run.length) != 0)
+        table_.take_pages_away(run);
+    const bool all = maker != nullptr ? maker->make_pages(offset, bytes) : make_huge_pages(run);
+    if (all)
+        backing.note_backed(offset, bytes);
+    else if (maker != nullptr && backing.backed_bytes(offset / chunk_size, run.length) == 0)
+        table_.take_pages_away(run);
+}
+
+// Of the whole extents in the run; faults make huge pages where fallocate may not. False: `ensure`
+// has something left to do, since what was made here is as good for it.
+bool Heap::make_huge_pages(Run run) noexcept {
+    const Offset offset = table_.offset_of(run.first);
+    const Offset end = (offset + run.length * chunk_size) / extent_size * extent_size;
+    for (Offset at = base::round_up(offset, extent_size); at < end; at += extent_size)
+        if (table_.backing().backed_bytes(at / chunk_size, chunks_per_extent) == 0 &&
+            os::populate(segment_.base() + at, extent_size) == 0)
+            table_.backing().note_backed(at, extent_size);
+    return false;
 }
 
 // Only when the heap or the file system has no room: everything that is kept for quick reuse goes
 // back.
 void Heap::reclaim() {
     table_.dissolve_warm();
+    const TagReaders::Scope reading(tag_readers_);
     const PrivateLock::Guard guard(lock_);
     pools_.trim();
     table_.free_empty_orphans();
 }
 
+std::size_t Heap::give_back() {
+    reclaim();
+    return table_.give_back_available();
+}
+
 void Heap::throw_exhausted(std::size_t bytes) const {
     const std::size_t left = table_.available() * chunk_size;
     throw SharedMemoryExhausted(bytes, left,
-                                "shared memory exhausted: asked for " +
-                                    std::to_string(bytes / 1024 + (bytes % 1024 != 0)) + " KiB, " +
-                                    std::to_string(left >> 10) + " KiB left in a segment of " +
+                                "dshm: shared memory exhausted: asked for " + in_kibibytes(bytes) +
+                                    " KiB, " + std::to_string(left >> 10) +
+                                    " KiB left in a segment of " +
                                     std::to_string(segment_.geometry().capacity >> 20) +
                                     " MiB; free SharedArrays and futures, or raise DSHM_CAPACITY");
 }

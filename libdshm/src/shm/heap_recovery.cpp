@@ -11,6 +11,7 @@ namespace dshm::shm {
 // ------------------------------------------------------------------------------------------------
 
 void Heap::recover(Owner dead) {
+    const TagReaders::Scope reading(tag_readers_);
     const Chunk end = table_.top();
     for (Chunk chunk = 0; chunk < end;) {
         const ChunkState state = table_.state(chunk);
@@ -24,6 +25,7 @@ void Heap::recover(Owner dead) {
             recover_small(chunk, state, dead);
         chunk += state.span();
     }
+    tag_readers_.forget(dead);
 }
 
 // A run that the dead process owned, was taking apart or kept warm is taken apart in its name: if
@@ -84,6 +86,7 @@ bool Heap::dissolve_run(const Place& place, Tag expected, Owner name) {
 // ------------------------------------------------------------------------------------------------
 
 std::size_t Heap::sweep(bool (*wanted)(void*, Tag), void* predicate) {
+    const TagReaders::Scope reading(tag_readers_);
     std::size_t freed = 0;
     const Chunk end = table_.top();
     for (Chunk chunk = 0; chunk < end;) {
@@ -164,6 +167,7 @@ void count_chunk(ChunkState state, HeapStatistics& count) {
 } // namespace
 
 HeapStatistics Heap::statistics() const {
+    const TagReaders::Scope reading(tag_readers_);
     HeapStatistics count{};
     const Chunk end = table_.top();
     count.capacity = table_.capacity() * chunk_size;

@@ -19,7 +19,7 @@ Tag tag_of(ObjectTable::Ref ref) { return Tag::object(ref.index, ref.generation)
 [[noreturn]] void throw_full(std::size_t bytes) {
     throw SharedMemoryExhausted(
         bytes, 0,
-        "shared memory exhausted: there are " + std::to_string(max_objects) +
+        "dshm: shared memory exhausted: there are " + std::to_string(max_objects) +
             " shared objects already; drop SharedArrays that are not needed");
 }
 
@@ -64,13 +64,14 @@ bool ObjectTable::is_live(Ref ref) const {
 // Making
 // ------------------------------------------------------------------------------------------------
 
-ObjectTable::Ref ObjectTable::create(std::size_t bytes, const ObjectDescription& description) {
+ObjectTable::Ref ObjectTable::create(std::size_t bytes, const ObjectDescription& description,
+                                     std::size_t note) {
     const Ref ref = claim_record(bytes);
     const ObjectState making = ObjectState::make(ObjectPhase::making, ref.generation, me_);
     base::ScopeGuard give_up(
         [&] { change(ref.index, making, ObjectState::make(ObjectPhase::free, ref.generation)); });
     Count& handles = count(ref.index);
-    fill(ref, bytes, description);
+    fill(ref, bytes, note, description);
     give_up.dismiss();
     // relaxed: nobody else knows the object yet.
     handles.store(1, std::memory_order_relaxed);
@@ -81,9 +82,11 @@ ObjectTable::Ref ObjectTable::create(std::size_t bytes, const ObjectDescription&
 
 // Keeps O2: the block is ours until the record knows it, and the object's before the object is
 // live.
-void ObjectTable::fill(Ref ref, std::size_t bytes, const ObjectDescription& description) {
+void ObjectTable::fill(Ref ref, std::size_t bytes, std::size_t note,
+                       const ObjectDescription& description) {
     ObjectRecord& target = record(ref.index);
-    const Block block = heap_.allocate_zeroed(bytes, Tag::own(me_));
+    const Block block =
+        heap_.allocate_zeroed(note == 0 ? bytes : note_offset(0, bytes) + note, Tag::own(me_));
     target.block = block.offset;
     target.bytes = bytes;
     target.kind = description.kind;

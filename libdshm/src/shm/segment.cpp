@@ -4,17 +4,21 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
 
 #include "dshm/base/scope_guard.hpp"
 #include "dshm/os/file_lock.hpp"
+#include "dshm/os/memory_left.hpp"
+#include "dshm/os/pages.hpp"
 #include "dshm/shm/exhausted.hpp"
 
 namespace dshm::shm {
@@ -26,6 +30,19 @@ constexpr long launcher_byte = 0;
 constexpr long member_byte = 1;
 // Below this a named segment could not even hold a few workers: a container's token /dev/shm.
 constexpr std::size_t least_directory_space = base::mebibytes(16);
+
+// Between where the kernel puts programs and where it puts libraries and stacks, so that the same place
+// is free in other processes: plain pointers into the segment (memory_resource.hpp) then mean the
+// same there. At random, as all addresses.
+std::uintptr_t likely_free_address() {
+    if constexpr (sizeof(void*) < 8)
+        return 0;
+    std::uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        return 0;
+    constexpr std::uintptr_t first = std::uintptr_t{0x6000} << 32;
+    return first + random % (std::uint32_t{1} << 22) * extent_size; // 8 TiB
+}
 
 std::string user_prefix() { return "dshm." + std::to_string(getuid()) + "."; }
 
@@ -73,14 +90,17 @@ os::Fd open_anonymous() {
 
 void size_and_back_head(int file, const Geometry& geometry) {
     if (ftruncate(file, static_cast<off_t>(geometry.capacity)) != 0)
-        throw_errno("cannot size the segment to " + std::to_string(geometry.capacity >> 20) +
-                    " MiB; lower DSHM_CAPACITY");
+        throw_errno("dshm: cannot size the segment to " + std::to_string(geometry.capacity >> 20) +
+                    " MiB; lower DSHM_CAPACITY" +
+                    (errno == EFBIG ? ", or raise the file size limit (ulimit -f)" : ""));
     const std::size_t head = geometry.processes;
     if (const int error = os::allocate_file_range(file, 0, head)) {
-        const std::size_t left = os::file_system_space_left(file);
+        const std::size_t left = std::min(os::file_system_space_left(file), os::memory_left());
         throw SharedMemoryExhausted(head, left,
-                                    std::string("cannot start a session: no shared memory left (") +
-                                        std::strerror(error) + "); free space in /dev/shm");
+                                    "dshm: cannot start a session: it needs " + in_kibibytes(head) +
+                                        " KiB of shared memory, and " + std::to_string(left >> 10) +
+                                        " KiB are left (" + std::strerror(error) +
+                                        "); free space in /dev/shm, or memory");
     }
 }
 
@@ -94,6 +114,7 @@ void initialise(const Segment& segment, const SegmentOptions& options) {
     header.master_pid = getpid();
     if (segment.kind() == SegmentKind::named) // adopt() tells by it that there is a link
         std::copy(options.name.begin(), options.name.end(), header.name.begin());
+    header.master_address = reinterpret_cast<std::uintptr_t>(segment.base());
     header.geometry = segment.geometry();
     std::copy_n(options.build_id.begin(), std::min(options.build_id.size(), header.build_id.size()),
                 header.build_id.begin());
@@ -152,9 +173,17 @@ void check_owner(int file, const Header& header) {
                static_cast<std::uint64_t>(info.st_size), header.geometry.capacity);
 }
 
+std::string hexadecimal(std::uint64_t value) {
+    char text[20];
+    std::snprintf(text, sizeof text, "0x%016lx", value);
+    return text;
+}
+
 void check_build(const Header& header) {
     if (header.magic != segment_magic)
-        throw std::runtime_error("the file that was handed over is no segment of dshm");
+        throw std::runtime_error("the file is no segment of dshm: it begins with " +
+                                 hexadecimal(header.magic) + ", expected " +
+                                 hexadecimal(segment_magic));
     if (header.abi != abi_number || header.layout_hash != layout_hash())
         throw std::runtime_error(
             "the segment belongs to another build of dshm: abi " + std::to_string(header.abi) +
@@ -172,15 +201,18 @@ void check_header(int file, const Header& header) {
         refuse("is not ready, by its state", state,
                static_cast<std::uint64_t>(SegmentState::ready));
     if (header.geometry != Geometry::of(header.geometry.capacity))
-        throw std::runtime_error("the segment's header is damaged");
+        throw std::runtime_error("the segment's header is damaged: its heap begins at byte " +
+                                 std::to_string(header.geometry.heap) + " of " +
+                                 std::to_string(header.geometry.capacity) + ", expected " +
+                                 std::to_string(Geometry::of(header.geometry.capacity).heap));
     check_owner(file, header);
 }
 
 } // namespace
 
-Segment::Segment(os::Fd file, SegmentKind kind, const Geometry& geometry)
-    : file_(std::move(file)), mapping_(file_.get(), geometry.capacity), geometry_(geometry),
-      kind_(kind) {}
+Segment::Segment(os::Fd file, SegmentKind kind, const Geometry& geometry, std::uintptr_t address)
+    : file_(std::move(file)), mapping_(file_.get(), geometry.capacity, address),
+      geometry_(geometry), kind_(kind) {}
 
 Segment Segment::create(const SegmentOptions& options) {
     signal(SIGXFSZ, SIG_IGN); // past RLIMIT_FSIZE: an error at the call, not a death
@@ -191,9 +223,12 @@ Segment Segment::create(const SegmentOptions& options) {
     if (!file)
         file = open_anonymous();
     size_and_back_head(file.get(), geometry);
-    Segment segment(std::move(file), kind, geometry);
+    Segment segment(std::move(file), kind, geometry, likely_free_address());
     segment.mapping_.keep_out_of_core_dumps();
     initialise(segment, options);
+    if (options.huge_pages)
+        if (const std::string problem = segment.ask_for_huge_pages(); !problem.empty())
+            std::fprintf(stderr, "dshm: DSHM_HUGE=1 has no effect: %s\n", problem.c_str());
     os::share_byte_for_open_file(segment.file(), member_byte);
     if (kind == SegmentKind::named) {
         segment.link_name_ = user_prefix() + options.name;
@@ -208,12 +243,16 @@ Segment Segment::adopt(os::Fd file) {
     if (read < 0)
         throw_errno("cannot read the header of the segment");
     if (read != static_cast<ssize_t>(sizeof header))
-        throw std::runtime_error("the file that was handed over is too short to be a segment");
+        throw std::runtime_error("the file is too short to be a segment: it has " +
+                                 std::to_string(read) + " bytes, a header has " +
+                                 std::to_string(sizeof header));
     check_header(file.get(), header);
     const bool named = header.name[0] != '\0';
     Segment segment(std::move(file), named ? SegmentKind::named : SegmentKind::anonymous,
-                    header.geometry);
+                    header.geometry, header.master_address);
     segment.mapping_.keep_out_of_core_dumps();
+    if (header.huge_pages != 0)
+        os::advise_huge_pages(segment.base(), segment.geometry().capacity);
     if (named)
         segment.link_name_ =
             user_prefix() +

@@ -15,6 +15,10 @@ void share_byte_for_open_file(int file, long byte);
 void wait_for_byte_for_process(int file, long byte);
 void unlock_byte_for_process(int file, long byte) noexcept;
 
+// The process that keeps others from locking a byte: 0 when there is none, -1 when it cannot be told (an
+// open-file lock, or a process in a namespace that is not seen from here).
+int holder_of_byte(int file, long byte) noexcept;
+
 // Locks bytes [first, first + count) against everybody else. False when somebody holds one of them.
 bool try_lock_bytes_for_open_file(int file, long first, long count);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace dshm::os {
@@ -32,7 +33,8 @@ private:
 class Mapping {
 public:
     Mapping() = default;
-    Mapping(int file, std::size_t size);
+    // At the address `wanted`, if that is free.
+    Mapping(int file, std::size_t size, std::uintptr_t wanted = 0);
     Mapping(Mapping&& other) noexcept
         : address_(std::exchange(other.address_, nullptr)), size_(std::exchange(other.size_, 0)) {}
     Mapping& operator=(Mapping&& other) noexcept;
@@ -56,7 +58,11 @@ private:
 // when the file system is full, EFBIG past RLIMIT_FSIZE.
 int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept;
 
-// Bytes that are left in the file system of the file.
+// Gives the memory of file bytes [offset, offset + size) back: they read as zeros, and have no pages.
+// 0, or the error number; then some may have gone.
+int punch_file_range(int file, std::size_t offset, std::size_t size) noexcept;
+
+// Bytes that are left in the file system of the file; all bits set when it has no limit.
 std::size_t file_system_space_left(int file) noexcept;
 
 // Bytes of memory in the machine.

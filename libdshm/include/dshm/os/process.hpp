@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,10 @@ Fd open_pidfd(pid_t process);
 
 // True once the process behind the descriptor has ended.
 bool has_ended(const Fd& pidfd) noexcept;
+
+// When the process was started, in ticks since the machine was: tells it from a later one of the same
+// number. 0 when there is none, or it is not seen from here.
+std::uint64_t start_of_process(pid_t process) noexcept;
 
 // Asks the kernel to kill this process when the *thread* that forked it ends, and checks that this
 // has not happened yet: false means that the parent is already another one.
@@ -42,6 +47,9 @@ int thread_count() noexcept;
 
 // Stopped by a signal (SIGSTOP, Ctrl-Z), from /proc.
 bool is_stopped(pid_t process) noexcept;
+
+// False when the process has ended or may not be signalled.
+bool send_signal(const Fd& pidfd, int number) noexcept;
 
 // "SIGKILL", "SIGSEGV", ... or "signal 64".
 std::string signal_name(int number);

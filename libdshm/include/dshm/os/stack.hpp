@@ -5,7 +5,12 @@
 #include <optional>
 #include <utility>
 
+#include "dshm/base/bits.hpp"
+
 namespace dshm::os {
+
+// Below a stack. More than a page, because a large frame may step over one.
+inline constexpr std::size_t stack_guard_size = 16 * base::page_size;
 
 // Memory is taken as it is touched. What runs over the lower end touches the guard and dies.
 class GuardedStack {
@@ -28,11 +33,6 @@ private:
     std::byte* lowest_;
     std::size_t size_;
 };
-
-// From now on a segmentation fault of this thread that is an overflow of its stack, whichever it is
-// on, calls `report` before the process dies of it. `report` may do what a signal handler may. Does
-// nothing where somebody else handles the signal.
-void on_stack_overflow(void (*report)()) noexcept;
 
 // What threads of this process get: RLIMIT_STACK, 8 MiB when that is unlimited.
 std::size_t usual_stack_size() noexcept;

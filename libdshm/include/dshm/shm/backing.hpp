@@ -7,7 +7,8 @@
 // One word for each extent of 2 MiB, a bit for each of its 32 chunks, bit set = backed. Asking
 // twice is harmless (fallocate keeps what is there), so two processes may back one chunk at once
 // and a process may die between the system call and the bit: the next one asks again. Memory goes
-// back to the system only through a chunk's owner, bit first.
+// back to the system only through a chunk's owner, bit first (`give_back`), so a bit that is set
+// always means pages.
 #pragma once
 
 #include <cstddef>
@@ -26,11 +27,25 @@ public:
     // backed a part or nothing; what was backed stays for others.
     void ensure(Offset offset, std::size_t size) {
         const Offset end = offset + size;
-        if (size > chunks_per_call * chunk_size)
-            check_space(offset / chunk_size, end, size);
+        require_space(offset, size);
         for (Offset at = offset / chunk_size; at * chunk_size < end;)
             at = backed(at) ? at + 1 : back_run(at, end, size);
     }
+
+    // Gives the pages of chunks [first, first + count) back; for the one that owns them. Each bit
+    // goes before its page: whoever is stopped in between leaves pages that are there and not
+    // counted, which the next `ensure` counts again. False when the system refuses; then some pages
+    // may be left, and none is counted.
+    bool give_back(Offset first, std::size_t count) noexcept;
+
+    // Throws SharedMemoryExhausted when a large request cannot succeed, before it fills the file
+    // system, or the machine, up for everybody.
+    void require_space(Offset offset, std::size_t size) const {
+        if (size > chunks_per_call * chunk_size)
+            check_space(offset / chunk_size, offset + size, size);
+    }
+    // The chunks of [offset, offset + size) have got their pages in another way.
+    void note_backed(Offset offset, std::size_t size) noexcept;
 
     bool backed(Offset chunk) const {
         // acquire, edge `chunk-backed`: pairs with the release in back_run; what follows may touch
@@ -41,13 +56,20 @@ public:
     }
 
     std::size_t backed_bytes() const;
-    std::size_t space_left() const;
+    std::size_t backed_bytes(Offset first, std::size_t count) const; // of these chunks
+    std::size_t space_left() const; // in the file system and the machine
 
 private:
+    std::byte* base() const noexcept {
+        return reinterpret_cast<std::byte*>(words_) - geometry_.backing;
+    }
+
     // 16 MiB: 3 ms in the kernel.
     static constexpr std::size_t chunks_per_call = 8 * chunks_per_extent;
 
+    void set_bits(Offset first, Offset last) noexcept;
     Offset back_run(Offset first_chunk, Offset end, std::size_t asked);
+    void look_at_machine(std::size_t bytes, std::size_t asked) const;
     void check_space(Offset first_chunk, Offset end, std::size_t asked) const;
 
     Word64* words_;

@@ -19,6 +19,8 @@
 //   claim     CLEAN or FREE → PART(me), chunk by chunk; PART remembers "pristine", that it came
 //             from CLEAN
 //   give up   PART(me) = CLEAN when pristine, else FREE
+//   give back claimed as above, then the backing bits cleared, then the hole punched, then
+//             PART(me) = pristine PART(me), then given up
 //   small     PART(me) = SMALL(class, me), after its tags were zeroed; SMALL(me) = FREE when all
 //             its tags are FREE
 //   adopt     ORPHAN(class) → SMALL(class, me)
@@ -40,10 +42,21 @@
 //        through LEAVING or a new owner's tag. So whoever turns a WARM into something else by CAS
 //        has the run, however stale his hint.
 //
+//   (T5) A chunk that is not claimed by the reader may lose its pages after its state was read. So
+//        whoever claims asks for the pages after the claim (`Backing::ensure`), and whoever reads the
+//        tags of chunks that are not his own is entered in the header's `tag_readers` from before he
+//        reads their states. A hole is punched only after the chunk was claimed and `tag_readers` was
+//        found empty: a reader who was entered later sees the claim (edge `tags-read`), and reads no
+//        tag there.
+//
 // Death of p, at any step, and the launcher's walk over [0, heap_top) in the order of addresses
 // (`Heap::recover`):
 //   - while claiming: PART(p) outside any HEAD; the walk sets them CLEAN or FREE. By T3 CLEAN is
 //     true.
+//   - while giving back: the same states. FREE is true whatever has become of the pages, and CLEAN
+//     as well, since a pristine chunk reads as zeros with its pages and without them. Bits that are
+//     cleared are never wrong: the next claim asks for the pages again. p's system call is over when
+//     its death is known.
 //   - after the tag, before the commit: as above; a tag without a HEAD means nothing.
 //   - after the commit: HEAD with a tag that names p (dissolved in p's name) or that belongs to a
 //     task or object (freed with it). The tails are not looked at: the walk goes on behind the run.
@@ -170,6 +183,7 @@ public:
     Owner me() const noexcept { return me_; }
     Chunk capacity() const noexcept { return geometry_.heap_chunks; }
     Backing& backing() noexcept { return backing_; }
+    const Backing& backing() const noexcept { return backing_; }
 
     // Chunks that may be in use: [0, top).
     Chunk top() const noexcept {
@@ -230,21 +244,34 @@ public:
     void dissolve(Run run, Owner name) noexcept;
     // Takes the WARM runs of all processes apart. Walks the whole table.
     void dissolve_warm() noexcept;
-    // Frees the orphans that hold nothing. Walks the whole table. No other thread of this process
+    // By a tag reader. Frees the orphans that hold nothing. Walks the whole table. No other thread of this process
     // may free blocks meanwhile, since it would take a chunk that is looked at for one of its own
     // pools'.
     void free_empty_orphans() noexcept;
-    // Chunks that could be claimed now. Walks the whole table.
-    std::uint64_t available() const noexcept;
+    // Takes the pages of a claimed run away; its chunks are pristine then. False, and pages as they
+    // were or fewer, when that is not possible now.
+    bool take_pages_away(Run claimed) noexcept;
+    // Gives the pages of all chunks that anybody could claim back to the system, 2 MiB at a time,
+    // and leaves them CLEAN. Nobody can have those of one step meanwhile. Bytes that were counted as
+    // backed. Walks the whole table.
+    std::size_t give_back_available() noexcept;
+    // Chunks that could be claimed now, or those of them that have pages. Walks the whole table.
+    std::uint64_t available(Pages pages) const noexcept;
+    std::uint64_t available() const noexcept { return available(Pages::any); }
 
     // True when no block of a chunk of small blocks is in use.
     bool all_blocks_free(Chunk chunk, unsigned size_class) const noexcept;
 
 private:
+    Run claim_available(Chunk first, Chunk end) noexcept;
+    bool wait_for_tag_readers() const noexcept;
     std::optional<Claim> search(Wanted wanted, std::uint64_t steps, Pages pages);
     std::optional<Claim> extend(std::uint64_t length);
     std::optional<Chunk> claim_all(Run run) noexcept;
     bool claim_chunk(Chunk chunk) noexcept;
+    bool has_pages(Chunk chunk, Pages pages) const noexcept {
+        return pages == Pages::any || backing_.backed(offset_of(chunk) / chunk_size);
+    }
     bool raise_top(Chunk expected, Chunk top);
 
     Header* header_;

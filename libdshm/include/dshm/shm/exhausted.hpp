@@ -26,4 +26,13 @@ private:
     std::string text_;
 };
 
+namespace shm {
+
+// For the texts of errors: rounded up, so that what was asked for is never nothing.
+inline std::string in_kibibytes(std::size_t bytes) {
+    return std::to_string(bytes / 1024 + (bytes % 1024 != 0));
+}
+
+} // namespace shm
+
 } // namespace dshm

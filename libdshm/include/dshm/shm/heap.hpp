@@ -19,7 +19,8 @@
 // Late frees, precisely: a tag is compared in the place where the block was. Should the chunk have
 // been given back and now hold a large run, that place is a user's memory; a number there is taken
 // for the tag only if it is that tag bit for bit, mark, kind, index and generation, within the
-// nanoseconds between looking at the chunk's state and the CAS.
+// nanoseconds between looking at the chunk's state and the CAS. Should it have lost its pages within
+// those (chunk_table.hpp, T5), the look makes an empty one, where the file system has one left.
 //
 // Cost here: allocate and free of a small block 20 ns together, of a warm MiB 0.1 µs.
 #pragma once
@@ -32,10 +33,12 @@
 #include "dshm/shm/block_pools.hpp"
 #include "dshm/shm/chunk_table.hpp"
 #include "dshm/shm/exhausted.hpp"
+#include "dshm/shm/page_maker.hpp"
 #include "dshm/shm/private_lock.hpp"
 #include "dshm/shm/run_cache.hpp"
 #include "dshm/shm/segment.hpp"
 #include "dshm/shm/tag.hpp"
+#include "dshm/shm/tag_readers.hpp"
 
 namespace dshm::shm {
 
@@ -107,9 +110,13 @@ public:
     }
 
     HeapStatistics statistics() const;
-    // Gives back what this process keeps for quick reuse: warm runs, chunks of small blocks that
-    // hold nothing.
+    // Frees what this process keeps for quick reuse: warm runs, chunks of small blocks that hold
+    // nothing.
     void trim();
+    // Gives memory back to the system: the warm runs of all processes, this one's chunks of small
+    // blocks that hold nothing, those of dead ones, and the pages of all that is free then. Gives
+    // the bytes. What others allocate meanwhile stays theirs; a death at any step loses nothing.
+    std::size_t give_back();
 
 private:
     enum class Fill : std::uint8_t { none, zeros };
@@ -128,6 +135,9 @@ private:
     ChunkTable::Claim claim(ChunkTable::Wanted wanted, std::size_t bytes);
     ChunkTable::Claim claim_any(ChunkTable::Wanted wanted, std::size_t bytes);
     ChunkTable::Claim back(const ChunkTable::Claim& claim);
+    void make_pages(Run run, PageMaker* maker);
+    bool make_huge_pages(Run run) noexcept;
+    bool pages_can_be_had(std::size_t bytes) const;
     void reclaim();
     [[noreturn]] void throw_exhausted(std::size_t bytes) const;
 
@@ -154,9 +164,11 @@ private:
 
     Segment& segment_;
     ChunkTable table_;
+    mutable TagReaders tag_readers_;
     PrivateLock lock_; // over the two below
     BlockPools pools_;
     RunCache runs_;
+    bool huge_pages_;
 };
 
 } // namespace dshm::shm

@@ -37,10 +37,12 @@ inline constexpr std::size_t obituary_region_size = base::kibibytes(64);
 inline constexpr std::size_t chunk_record_size = 16;
 inline constexpr std::size_t processor_lines = 256; // processors beyond share a line with others
 inline constexpr std::size_t processor_region_size = processor_lines * base::cache_line;
+// Programs that may ask to be let in at the same time.
+inline constexpr std::size_t join_places = 16;
 
 inline constexpr std::uint64_t segment_magic =
     0x6d687364'67657331; // "1segdshm" read as a little-endian word
-inline constexpr std::uint32_t abi_number = 3;
+inline constexpr std::uint32_t abi_number = 4;
 
 // Offsets of all regions, computed from the capacity alone. Every process computes them, and a
 // stranger compares them.
@@ -104,6 +106,8 @@ enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 //   1280     processes that wait for a free task record
 //   1408     calls kept for later workers
 //   1536     the default pool of workers: index + 1 and generation of its object, or 0
+//   1664     where programs ask to be let in, 8 bytes each (launch/join_word.hpp)
+//   1792     processes that read tags of chunks that are not theirs (shm/tag_readers.hpp)
 struct Header {
     std::uint64_t magic;
     std::uint32_t abi;
@@ -113,10 +117,11 @@ struct Header {
     std::uint64_t seed;
     std::int64_t master_pid;
     std::array<char, 64> name;
-    Word64 bar_columns; // of the progress bar that lies on process 1's terminal, or 0
-    std::uint64_t reserved_;
+    Word64 bar_columns;           // of the progress bar that lies on process 1's terminal, or 0
+    std::uint64_t master_address; // of the segment in process 1: others try to map it there too
     Geometry geometry;
     std::array<std::uint8_t, 20> build_id;
+    std::uint64_t huge_pages; // 1: large runs are asked for as huge pages
 
     alignas(base::cache_line) Word64 task_top;
     alignas(base::cache_line) Word64 object_top;
@@ -129,6 +134,8 @@ struct Header {
     alignas(base::cache_line) ProcessMask table_waiters;
     alignas(base::cache_line) Word64 kept_calls;
     alignas(base::cache_line) Word64 default_pool;
+    alignas(base::cache_line) std::array<Word64, join_places> joins;
+    alignas(base::cache_line) ProcessMask tag_readers;
 };
 
 static_assert(sizeof(Header) <= base::page_size, "the header is one page");

@@ -121,10 +121,15 @@ public:
     ObjectTable& operator=(const ObjectTable&) = delete;
     ~ObjectTable();
 
-    // A new object of `bytes` zero bytes, with one handle held by the caller. Throws
+    // A new object of `bytes` zero bytes, with one handle held by the caller. Behind them, from the
+    // next cache line on, lie `note` more zero bytes that are not counted in its view. Throws
     // SharedMemoryExhausted when there is no room for it or the table is full; then nothing is left
     // over.
-    Ref create(std::size_t bytes, const ObjectDescription& description);
+    Ref create(std::size_t bytes, const ObjectDescription& description, std::size_t note = 0);
+    // Where the note of an object of so many bytes begins.
+    static constexpr Offset note_offset(Offset block, std::size_t bytes) {
+        return block + base::round_up(bytes, note_alignment);
+    }
 
     // One more handle of this process. False when the object is gone. True is worth something only
     // if somebody else's hold on the object, or a pin, lasted all the while (O1), or this process
@@ -173,6 +178,8 @@ public:
     void on_freeing(Disposer disposer) { disposer_ = std::move(disposer); }
 
 private:
+    static constexpr std::size_t note_alignment = 64;
+
     // Private handle counts, in pages made as they are used: most processes touch one.
     static constexpr std::size_t counts_per_page = 256;
     using Count = std::atomic<std::uint32_t>;
@@ -187,7 +194,7 @@ private:
     std::optional<Ref> claim_index(std::uint32_t index);
     std::optional<Ref> search(std::uint32_t steps);
     std::optional<Ref> extend();
-    void fill(Ref ref, std::size_t bytes, const ObjectDescription& description);
+    void fill(Ref ref, std::size_t bytes, std::size_t note, const ObjectDescription& description);
 
     Count& count(std::uint32_t index);
     Count* find_count(std::uint32_t index) const noexcept;

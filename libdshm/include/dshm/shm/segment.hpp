@@ -24,6 +24,7 @@ struct SegmentOptions {
     std::size_t capacity = 0; // bytes; 0 is the machine's memory
     std::uint64_t seed = 0;
     std::string build_id = {}; // of the program that makes it, bytes; at most 20 are kept
+    bool huge_pages = false;   // for large runs; a line on standard error says why not
 };
 
 enum class SegmentKind { named, anonymous };
@@ -69,6 +70,10 @@ public:
         return true;
     }
 
+    // By its maker, before there are other processes: large runs become huge pages from now on, in
+    // all processes. Gives nothing, or why that is not so and what helps.
+    std::string ask_for_huge_pages();
+
     Backing backing() const { return {base(), geometry_, file_.get()}; }
     os::Mapping& mapping() noexcept { return mapping_; }
 
@@ -76,7 +81,7 @@ public:
     void unlink() const noexcept;
 
 private:
-    Segment(os::Fd file, SegmentKind kind, const Geometry& geometry);
+    Segment(os::Fd file, SegmentKind kind, const Geometry& geometry, std::uintptr_t address);
 
     os::Fd file_;
     os::Mapping mapping_;

@@ -9,6 +9,7 @@
 
 #include "dshm/shm/backing.hpp"
 #include "dshm/shm/exhausted.hpp"
+#include "dshm/shm/find_segment.hpp"
 #include "dshm/shm/heap.hpp"
 #include "dshm/shm/identity.hpp"
 #include "dshm/shm/layout.hpp"

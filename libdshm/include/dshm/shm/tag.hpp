@@ -4,6 +4,7 @@
 //   |  0xd5   |  generation, 32 bits  | index, 20 | kind |    ARG, RES, OBJ
 //   |  0xd5   |                   0   | owner, 24 | kind |    OWN, LEAVING
 //   |  0xd5   |  chunks, 28 bits  |     owner, 24 | kind |    WARM (runs of chunks only)
+//   |  0xd5   |                           0  | kind |    SESSION
 //   |                       0                            |    FREE
 //
 // (The generation of ARG, RES and OBJ lies in bits 24 to 55.) The mark in the highest byte keeps a
@@ -26,6 +27,7 @@ enum class TagKind : std::uint8_t {
     object = 4,   // of an entry of the object table
     leaving = 5,  // a run of chunks that a process is taking apart, or about to keep warm
     warm = 6,     // a run of chunks that nobody uses, kept whole
+    session = 7,  // of nobody in particular: until somebody frees it, or the session ends
     foreign = 15, // not a tag at all
 };
 
@@ -47,15 +49,23 @@ struct Tag {
         return {of_process(TagKind::warm, owner).bits | LengthField::put(chunks)};
     }
 
+    static constexpr Tag session() {
+        return {MarkField::put(mark) |
+                KindField::put(static_cast<std::uint64_t>(TagKind::session))};
+    }
+
     constexpr TagKind kind() const {
         if (bits == 0)
             return TagKind::free;
         const std::uint64_t kind = KindField::get(bits);
-        const bool known = kind >= 1 && kind <= std::uint64_t{6} && MarkField::get(bits) == mark;
+        const bool known = kind >= 1 && kind <= std::uint64_t{7} && MarkField::get(bits) == mark;
         return known ? static_cast<TagKind>(kind) : TagKind::foreign;
     }
     // Somebody uses the block: the tags that a caller of the heap may give and expect.
-    constexpr bool in_use() const { return kind() >= TagKind::own && kind() <= TagKind::object; }
+    constexpr bool in_use() const {
+        const TagKind k = kind();
+        return (k >= TagKind::own && k <= TagKind::object) || k == TagKind::session;
+    }
     // The block belongs to a task or an object, not to a process.
     constexpr bool handed_over() const {
         return kind() >= TagKind::argument && kind() <= TagKind::object;
