@@ -26,7 +26,7 @@ namespace dshm {
 namespace {
 
 launch::SessionState& master_state(const char* call) {
-    runtime::current(); // says how to make a session
+    runtime::current().require_member(call); // or says how to make a session
     launch::SessionState* state = launch::current_session_state();
     if (state == nullptr)
         throw std::logic_error("dshm: only process 1 can add and remove workers; " +

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "dshm/runtime/call.hpp"
+#include "dshm/runtime/channel_texts.hpp"
 #include "dshm/runtime/names.hpp"
 
 namespace dshm::detail {
@@ -19,12 +20,19 @@ runtime::Channel::Shape checked_shape(std::size_t capacity, int owner, std::size
             owner};
 }
 
-runtime::ObjectHandle make(const runtime::Channel::Shape& shape, std::string_view type) {
-    runtime::ObjectHandle object(runtime::Channel::bytes(shape),
+runtime::ObjectHandle make(const runtime::Channel::Shape& shape, std::string_view type,
+                           std::string_view name = {}) {
+    const std::size_t bytes = runtime::Channel::bytes(shape);
+    const std::size_t texts = runtime::ChannelTexts::bytes_for(name, type);
+    runtime::ObjectHandle object(bytes,
                                  {.kind = runtime::object_kind::channel,
                                   .type_hash = runtime::hash_of_name(type),
-                                  .user = {shape.capacity}});
-    runtime::Channel::make(static_cast<std::byte*>(object.address()), shape);
+                                  .user = {shape.capacity, texts}},
+                                 texts);
+    auto* const block = static_cast<std::byte*>(object.address());
+    runtime::Channel::make(block, shape);
+    if (texts != 0)
+        runtime::ChannelTexts::write(block + shm::ObjectTable::note_offset(0, bytes), name, type);
     return object;
 }
 
@@ -45,8 +53,10 @@ ChannelHandle::ChannelHandle(std::size_t capacity, int owner, std::size_t plain_
 ChannelHandle ChannelHandle::create(const std::string& name, std::size_t capacity,
                                     std::size_t plain_bytes, std::string_view type) {
     const auto shape = checked_shape(capacity, myid(), plain_bytes);
-    return ChannelHandle(runtime::make_named(runtime::object_kind::channel, name,
-                                             [&] { return make(shape, type); }));
+    runtime::require_free_name(runtime::object_kind::channel, name);
+    const runtime::ObjectHandle made = make(shape, type, name);
+    runtime::give_name(made, runtime::object_kind::channel, name);
+    return ChannelHandle(made);
 }
 
 ChannelHandle ChannelHandle::open(const std::string& name, std::string_view type) {

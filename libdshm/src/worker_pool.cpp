@@ -98,6 +98,7 @@ void add_all_workers(const WorkerPool& pool) {
 } // namespace
 
 WorkerPool default_worker_pool() {
+    runtime::current().require_member("default_worker_pool");
     for (;;) {
         // seq_cst, edge `default-pool`.
         std::uint64_t seen = default_word().load(std::memory_order_seq_cst);
@@ -115,6 +116,7 @@ WorkerPool default_worker_pool() {
 }
 
 void default_worker_pool(const WorkerPool& pool) {
+    runtime::current().require_member("default_worker_pool");
     // seq_cst, edge `default-pool`: before it is asked whether new workers belong to it.
     default_word().store(runtime::Pool::word_of(pool.pool().object()), std::memory_order_seq_cst);
     have_it_held(pool);

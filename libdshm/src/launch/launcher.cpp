@@ -33,8 +33,9 @@ constexpr int last_output_milliseconds = 2000;
 Launcher::Launcher(LauncherStart start)
     : segment_(start.segment), master_pidfd_(os::open_pidfd(start.master)),
       socket_(std::move(start.socket)), bell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      tag_output_(start.tag_output), process_(*start.segment, {shm::launcher_slot, 1}, 0),
-      recovery_(process_), output_(STDOUT_FILENO), errors_(STDERR_FILENO) {
+      joins_(open_join_signals()), tag_output_(start.tag_output),
+      process_(*start.segment, {shm::launcher_slot, 1}, 0), recovery_(process_),
+      output_(STDOUT_FILENO), errors_(STDERR_FILENO) {
     output_.share_with_bar(process_.header().bar_columns);
     errors_.share_with_bar(process_.header().bar_columns);
     os::lock_byte_for_process(segment_->file(), 0);
@@ -70,12 +71,8 @@ int Launcher::timeout_milliseconds() {
         std::clamp<long>(ceil<milliseconds>(next - os::Clock::now()).count(), 0, 60'000));
 }
 
-void Launcher::wait_for_events() {
-    std::vector<pollfd> entries{{socket_.get(), POLLIN, 0},
-                                {master_pidfd_.get(), POLLIN, 0},
-                                {bell_.get(), POLLIN, 0},
-                                {output_.pending() ? output_.file() : -1, POLLOUT, 0},
-                                {errors_.pending() ? errors_.file() : -1, POLLOUT, 0}};
+// Three entries for each.
+std::vector<WorkerId> Launcher::watch_workers(std::vector<pollfd>& entries) const {
     std::vector<WorkerId> ids;
     for (const auto& [id, worker] : workers_) {
         ids.push_back(id);
@@ -83,6 +80,19 @@ void Launcher::wait_for_events() {
         entries.push_back({output_.congested() ? -1 : worker.output->file(), POLLIN, 0});
         entries.push_back({errors_.congested() ? -1 : worker.errors->file(), POLLIN, 0});
     }
+    return ids;
+}
+
+void Launcher::wait_for_events() {
+    std::vector<pollfd> entries{{socket_.get(), POLLIN, 0},
+                                {master_pidfd_.get(), POLLIN, 0},
+                                {bell_.get(), POLLIN, 0},
+                                {output_.pending() ? output_.file() : -1, POLLOUT, 0},
+                                {errors_.pending() ? errors_.file() : -1, POLLOUT, 0}};
+    const std::size_t first_worker = entries.size();
+    const std::vector<WorkerId> ids = watch_workers(entries);
+    const auto first_client = static_cast<std::ptrdiff_t>(entries.size());
+    watch_clients(entries);
     if (poll(entries.data(), entries.size(), timeout_milliseconds()) < 0)
         return;
     if (entries[1].revents != 0) {
@@ -92,12 +102,15 @@ void Launcher::wait_for_events() {
     if (entries[2].revents != 0)
         hear_bell();
     for (std::size_t i = 0; i < ids.size(); ++i) {
-        const pollfd* entry = &entries[5 + 3 * i];
+        const pollfd* entry = &entries[first_worker + 3 * i];
         if (entry[1].revents != 0 || entry[2].revents != 0)
             relay(workers_.at(ids[i]));
         if (entry[0].revents != 0)
             reap(ids[i]);
     }
+    if (std::any_of(entries.begin() + first_client, entries.end(),
+                    [](const pollfd& entry) { return entry.revents != 0; }))
+        look_at_clients();
     pump_output();
     finish_joining();
     insist();
@@ -159,6 +172,7 @@ void Launcher::stop(std::uint64_t grace_milliseconds) {
             if (entries[2 + 3 * i].revents != 0)
                 reap(ids[i]);
         }
+        look_at_clients();
         pump_output();
     }
     kill_everybody();
@@ -177,6 +191,7 @@ void Launcher::kill_everybody() {
 void Launcher::leave() {
     output_.flush_all(last_output_milliseconds);
     errors_.flush_all(last_output_milliseconds);
+    close_session();
     segment_->unlink();
     _exit(0);
 }

@@ -42,14 +42,17 @@ void Launcher::add_workers(const AddWorkers& request) {
 
 unsigned Launcher::free_slot() const {
     for (unsigned slot = shm::first_worker_slot; slot < shm::max_processes; ++slot) {
-        const bool taken = std::any_of(workers_.begin(), workers_.end(), [slot](const auto& entry) {
-            return entry.second.owner.slot == slot;
-        });
-        if (!taken)
+        const bool worker =
+            std::any_of(workers_.begin(), workers_.end(),
+                        [slot](const auto& entry) { return entry.second.owner.slot == slot; });
+        const bool client =
+            std::any_of(clients_.begin(), clients_.end(),
+                        [slot](const ClientRecord& entry) { return entry.owner.slot == slot; });
+        if (!worker && !client)
             return slot;
     }
     throw std::runtime_error("a session has room for " + std::to_string(shm::max_workers) +
-                             " workers, and they are all there");
+                             " workers and attached programs, and they are all there");
 }
 
 // A row of the process table for a worker that is about to start.

@@ -68,7 +68,7 @@ void Launcher::reap(WorkerId id) {
     process_.processes().set_life(worker.owner.slot,
                                   {LifePhase::dead, worker.owner.incarnation, worker.id});
     process_.processes().announce_change(); // before anybody is woken by what recovery ends
-    retire_counters(worker);
+    retire_counters(worker.owner);
     recovery_.bury({worker.owner, worker.id, static_cast<int>(worker.os_pid), status});
     workers_.erase(id);
     finish_leaving();
@@ -104,8 +104,8 @@ void Launcher::announce_death(const WorkerRecord& worker, int status) {
 }
 
 // Counters of the dead stay in the sums: they move to the launcher's own row.
-void Launcher::retire_counters(const WorkerRecord& worker) {
-    auto& counts = process_.processes().area(worker.owner.slot).counts;
+void Launcher::retire_counters(shm::Owner owner) {
+    auto& counts = process_.processes().area(owner.slot).counts;
     for (unsigned i = 0; i < counts.size(); ++i) {
         process_.counters().add(
             static_cast<runtime::Count>(i),

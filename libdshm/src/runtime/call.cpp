@@ -44,6 +44,7 @@ private:
 };
 
 TaskRef reserve(Process& process, os::Clock::time_point deadline = os::Clock::time_point::max()) {
+    process.require_member("a call, loop or Future");
     if (auto task = process.tasks().reserve()) [[likely]]
         return *task;
     process.holdings().make_room();

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "channel_parts.hpp"
-#include "dshm/os/process.hpp"
 #include "dshm/runtime/object_handle.hpp"
 #include "dshm/runtime/process.hpp"
 
@@ -85,7 +84,7 @@ bool closes_with(const ChannelHead& head, WorkerId id) {
 
 } // namespace
 
-void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, int wait_status) {
+void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, const std::string& how) {
     const auto recover = [&](shm::ObjectTable::Ref object, const shm::ObjectView& view) {
         const shm::Tag tag = shm::Tag::object(object.index, object.generation);
         ChannelHead& head = Channel::head_in(launcher.segment().base() + view.block);
@@ -102,8 +101,7 @@ void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, int wait_
         const bool lost = head.owner == static_cast<std::uint64_t>(id);
         if (!lost && !closes_with(head, id))
             return;
-        set_exception(launcher, head, tag,
-                      ship::process_exited_record(id, os::describe_wait_status(wait_status)));
+        set_exception(launcher, head, tag, ship::process_exited_record(id, how));
         std::uint64_t open = static_cast<std::uint64_t>(ChannelState::open);
         if (lost)
             head.state.store(static_cast<std::uint64_t>(ChannelState::lost),

@@ -1,6 +1,7 @@
 #include "dshm/runtime/names.hpp"
 
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -35,25 +36,40 @@ std::uint64_t hash_of_name(std::string_view name) {
     return hash == 0 ? 1 : hash;
 }
 
-ObjectHandle make_named(std::uint64_t kind, std::string_view name,
-                        const std::function<ObjectHandle()>& make) {
+namespace {
+
+std::optional<shm::ObjectTable::Ref> acquire_named(std::uint64_t kind, std::string_view name) {
+    current().check_session_in_passing();
+    shm::ObjectTable& objects = current().objects();
+    const std::uint64_t hash = hash_of_name(name);
+    const auto found = objects.acquire_named(kind, hash);
+    return found || kind != object_kind::array
+               ? found
+               : objects.acquire_named(object_kind::file_array, hash);
+}
+
+} // namespace
+
+void require_free_name(std::uint64_t kind, std::string_view name) {
     if (name.empty())
         throw std::invalid_argument("dshm: a name must not be empty");
+    const auto other = acquire_named(kind, name);
+    if (!other)
+        return;
+    current().objects().release(*other);
+    throw std::invalid_argument("dshm: there is one with the name '" + std::string(name) +
+                                "' already: open it, or choose another name");
+}
+
+void give_name(const ObjectHandle& object, std::uint64_t kind, std::string_view name) {
     Process& process = current();
-    const std::uint64_t hash = hash_of_name(name);
     const NamesLock lock(process.segment().file());
-    if (const auto other = process.objects().acquire_named(kind, hash)) {
-        process.objects().release(*other);
-        throw std::invalid_argument("dshm: there is one with the name '" + std::string(name) +
-                                    "' already: open it, or choose another name");
-    }
-    ObjectHandle made = make();
-    process.objects().set_name(made.object(), hash);
-    return made;
+    require_free_name(kind, name);
+    process.objects().set_name(object.object(), hash_of_name(name));
 }
 
 ObjectHandle open_named(std::uint64_t kind, std::string_view name) {
-    const auto found = current().objects().acquire_named(kind, hash_of_name(name));
+    const auto found = acquire_named(kind, name);
     if (!found)
         throw std::out_of_range("dshm: there is nothing with the name '" + std::string(name) +
                                 "' in this session");

@@ -5,9 +5,10 @@
 
 namespace dshm::runtime {
 
-ObjectHandle::ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description) {
+ObjectHandle::ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description,
+                           std::size_t note) {
     Process& process = current();
-    object_ = process.objects().create(bytes, description);
+    object_ = process.objects().create(bytes, description, note);
     address_ = process.segment().base() + process.objects().view(object_).block;
     session_ = current_session();
 }
@@ -47,9 +48,14 @@ ObjectHandle& ObjectHandle::operator=(const ObjectHandle& other) {
     return *this;
 }
 
+bool ObjectHandle::holds() const noexcept {
+    return session_ != 0 && session_ == current_session() && current_or_null() != nullptr;
+}
+
 void ObjectHandle::check_session() const {
-    if (session_ == 0 || session_ != current_session() || current_or_null() == nullptr)
+    if (!holds())
         throw std::logic_error("dshm: this shared object belongs to a session that has ended");
+    current().check_session_in_passing();
 }
 
 void ObjectHandle::drop() noexcept {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "dshm/os/clock.hpp"
 #include "dshm/runtime/call.hpp"
 #include "dshm/runtime/object_handle.hpp"
 #include "dshm/runtime/task_stream.hpp"
@@ -50,7 +51,7 @@ Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id,
       modules_(*segment.at<ship::ModuleTable>(segment.geometry().modules)),
       tasks_(segment, heap_, me), holdings_(tasks_, objects_), counters_(*area_),
       whereabouts_(segment, me.slot), scheduler_(*this), replays_(*this), shared_values_(objects_),
-      channels_(*this), membership_(segment) {
+      channels_(*this), file_mappings_(segment, objects_), membership_(segment) {
     forget_in_forked_children();
     objects_.on_freeing([this](shm::ObjectTable::Ref object, const shm::ObjectView& view) {
         if (view.description.kind == object_kind::channel)
@@ -94,10 +95,36 @@ void Process::renew() {
 }
 
 void Process::check_session() const {
-    if (session_alive_ && !session_alive_())
-        throw std::runtime_error(
-            "dshm: the session has ended, because its launcher process is gone; "
-            "workers and shared objects went with it, a new Session may be started");
+    if (!session_alive_ || session_alive_())
+        return;
+    over_.store(true, std::memory_order_relaxed); // relaxed: it stays so
+    if (is_client())
+        throw std::runtime_error("dshm: the session that this program is attached to has ended; "
+                                 "arrays can be read until "
+                                 "the Client is destroyed, then attach to another session");
+    throw std::runtime_error(
+        "dshm: the session has ended, because its launcher process is gone; "
+        "workers and shared objects went with it, a new Session may be started");
+}
+
+void Process::look_at_session() const {
+    constexpr std::uint64_t microseconds_between = 1000;
+    const std::uint64_t now = os::ticks();
+    // relaxed, both: who looks too often or too late does no harm.
+    if (!over_.load(std::memory_order_relaxed) && now < next_look_.load(std::memory_order_relaxed))
+        return;
+    next_look_.store(now + microseconds_between * os::ticks_per_microsecond(),
+                     std::memory_order_relaxed);
+    check_session();
+}
+
+void Process::require_member(const char* call) const {
+    if (is_client()) [[unlikely]]
+        throw std::logic_error("dshm: " + std::string(call) +
+                               ": this program is attached to a session and has no part in its "
+                               "work: it can read and write arrays and channels by their names; "
+                               "send the session a message through a channel, or make a Session "
+                               "of its own");
 }
 
 } // namespace dshm::runtime

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "dshm/os/process.hpp"
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/payload.hpp"
@@ -12,7 +13,9 @@ namespace dshm::runtime {
 void Recovery::bury(const Death& death) {
     clear_masks(death);
     take_over_pins(death);
-    recover_channels(*process_, death.owner, death.id, death.wait_status);
+    recover_channels(*process_, death.owner, death.id,
+                     death.how.empty() ? os::describe_wait_status(death.wait_status)
+                                       : std::string(death.how));
     recover_pools(*process_, death.owner);
     sweep_tasks(death);
     process_->heap().recover(death.owner);

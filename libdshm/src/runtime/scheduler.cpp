@@ -75,7 +75,7 @@ std::optional<TaskRef> Scheduler::find_one() {
 }
 
 bool Scheduler::may_run_ready() const {
-    return !process_->is_master() || process_->worker_count() == 0;
+    return !process_->is_client() && (!process_->is_master() || process_->worker_count() == 0);
 }
 
 bool Scheduler::work_visible() const {

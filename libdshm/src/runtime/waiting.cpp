@@ -9,7 +9,7 @@
 
 #include "dshm/base/scope_guard.hpp"
 #include "dshm/os/clock.hpp"
-#include "dshm/os/stack.hpp"
+#include "dshm/os/faults.hpp"
 #include "dshm/runtime/fibers.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/process.hpp"
@@ -83,6 +83,8 @@ bool Scheduler::asked_to_leave() const {
 }
 
 bool Scheduler::may_begin_tasks() const {
+    if (process_->is_client())
+        return false;
     return fibers() != nullptr ? !asked_to_leave() : !stack_is_deep();
 }
 
@@ -181,7 +183,7 @@ Scheduler::Spin Scheduler::spin(WaitFor& what, os::Clock::time_point deadline) {
         thread_state.budget.was_worth(os::ticks() - start);
     if (outcome != Spin::in_vain)
         return outcome;
-    if (!process_->is_master() && thread_state.stack.depth == 0)
+    if (!process_->is_master() && !process_->is_client() && thread_state.stack.depth == 0)
         outcome = spin_long(what, deadline, start);
     if (outcome == Spin::in_vain)
         thread_state.budget.spun_in_vain();
@@ -274,6 +276,7 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     process_->area().bell.wait(
         [&] {
             return what.ready() || work_visible() || asked_to_leave() ||
+                   process_->session_was_closed() ||
                    (others != nullptr && others->something_happened()) ||
                    (what.interruptible() && stop_requested());
         },

@@ -6,9 +6,11 @@
 // fresh_program.hpp.
 #pragma once
 
+#include "dshm/launch/attachment.hpp"
 #include "dshm/launch/fresh_program.hpp"
 #include "dshm/launch/fresh_worker.hpp"
 #include "dshm/launch/handover.hpp"
+#include "dshm/launch/join_word.hpp"
 #include "dshm/launch/launcher.hpp"
 #include "dshm/launch/link.hpp"
 #include "dshm/launch/output_relay.hpp"

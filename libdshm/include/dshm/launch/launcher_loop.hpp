@@ -1,15 +1,19 @@
 // The inside of the launcher: what it knows and what it does at each event.
 //
-// One object, in the launcher process, on its one thread. Its functions lie in four files: the loop
+// One object, in the launcher process, on its one thread. Its functions lie in five files: the loop
 // (launcher.cpp), workers that join (launcher_joining.cpp), workers that leave or die
-// (launcher_leaving.cpp), and what workers print (launcher_output.cpp). Nothing else includes this.
+// (launcher_leaving.cpp), what workers print (launcher_output.cpp), and programs that attach themselves
+// (launcher_clients.cpp). Nothing else includes this.
 #pragma once
+
+#include <poll.h>
 
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "dshm/launch/join_word.hpp"
 #include "dshm/launch/launcher.hpp"
 #include "dshm/launch/output_relay.hpp"
 #include "dshm/launch/requests.hpp"
@@ -30,6 +34,17 @@ struct Joining {
     std::string printed; // by those of them that have ended
 };
 
+// A program that is attached to the session.
+struct ClientRecord {
+    WorkerId id = 0;
+    shm::Owner owner;
+    pid_t os_pid = 0;
+    os::Fd pidfd;
+};
+
+// Signals by which programs ask for attention (join_word.hpp), as a file to poll.
+os::Fd open_join_signals();
+
 class Launcher {
 public:
     explicit Launcher(LauncherStart start);
@@ -38,6 +53,7 @@ public:
 private:
     // the loop
     void wait_for_events();
+    std::vector<WorkerId> watch_workers(std::vector<pollfd>& entries) const;
     int timeout_milliseconds();
     void hear_bell();
     void hear_requests();
@@ -64,7 +80,16 @@ private:
     void reap(WorkerId id);
     void write_obituary(const WorkerRecord& worker, int status);
     void announce_death(const WorkerRecord& worker, int status);
-    void retire_counters(const WorkerRecord& worker);
+    void retire_counters(shm::Owner owner);
+
+    // attached programs
+    void watch_clients(std::vector<pollfd>& entries) const;
+    void look_at_clients();
+    void answer_place(shm::Word64& place);
+    void let_in(shm::Word64& place, JoinWord question);
+    JoinWord row_for(ClientRecord& client);
+    void bury_client(const ClientRecord& client);
+    void close_session();
 
     // output
     void relay(WorkerRecord& worker);
@@ -77,6 +102,7 @@ private:
     os::Fd socket_;
     RequestReader requests_;
     os::Fd bell_;
+    os::Fd joins_;
     bool tag_output_;
     runtime::Process process_;
     runtime::Recovery recovery_;
@@ -87,6 +113,8 @@ private:
     WorkerId next_id_ = 2;
     std::optional<Joining> joining_;
     std::vector<RemoveWorkers> leaving_;
+    std::vector<ClientRecord> clients_;
+    WorkerId next_client_id_ = -1;
 };
 
 } // namespace dshm::launch

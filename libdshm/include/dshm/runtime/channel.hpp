@@ -22,6 +22,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <string>
 #include <unordered_map>
 
 #include "dshm/queue/channel_consumer.hpp"
@@ -288,6 +289,6 @@ private:
 // Frees what the messages of a channel hold that is about to go. Idempotent.
 void dispose_of_channel(Process& process, shm::ObjectTable::Ref object, std::byte* block);
 // After a death, by the launcher, before the dead one's blocks are freed.
-void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, int wait_status);
+void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, const std::string& how);
 
 } // namespace dshm::runtime

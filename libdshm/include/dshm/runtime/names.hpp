@@ -6,8 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string_view>
 
 #include "dshm/runtime/object_handle.hpp"
@@ -16,10 +14,11 @@ namespace dshm::runtime {
 
 std::uint64_t hash_of_name(std::string_view name);
 
-// The object that `make` gives, under a name. Throws std::invalid_argument if there is one of that
-// kind with the name, or the name is empty.
-ObjectHandle make_named(std::uint64_t kind, std::string_view name,
-                        const std::function<ObjectHandle()>& make);
+// Arrays in memory and in files are of one kind here. Throws std::invalid_argument if there is an
+// object of that kind with the name, or the name is empty.
+void require_free_name(std::uint64_t kind, std::string_view name);
+// The same, and gives the name to a complete object.
+void give_name(const ObjectHandle& object, std::uint64_t kind, std::string_view name);
 // Throws std::out_of_range with the name if there is none.
 ObjectHandle open_named(std::uint64_t kind, std::string_view name);
 

@@ -20,13 +20,17 @@ inline constexpr std::uint64_t value = 2;
 inline constexpr std::uint64_t channel = 3;
 inline constexpr std::uint64_t pool = 4;
 inline constexpr std::uint64_t loop = 5;
+inline constexpr std::uint64_t file_array = 6;  // its elements lie in a file
+inline constexpr std::uint64_t first_touch = 7; // pieces of an array that is being made
 } // namespace object_kind
 
 class ObjectHandle {
 public:
     ObjectHandle() = default;
-    // A new object of zero bytes. Throws SharedMemoryExhausted.
-    ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description);
+    // A new object of `bytes` zero bytes, with room for a note behind them. Throws
+    // SharedMemoryExhausted.
+    ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description,
+                 std::size_t note = 0);
     // Takes over a handle that was acquired.
     static ObjectHandle adopt(shm::ObjectTable::Ref object);
     ObjectHandle(const ObjectHandle& other);
@@ -36,6 +40,8 @@ public:
     // Where its bytes lie in this process; null in a payload.
     void* address() const { return address_; }
     shm::ObjectTable::Ref object() const { return object_; }
+    // Whether it holds an object of the session that lives now.
+    bool holds() const noexcept;
     // Throws std::logic_error when the session that it belongs to is over.
     void check_session() const;
 

@@ -11,6 +11,7 @@
 
 #include "dshm/runtime/channel.hpp"
 #include "dshm/runtime/counters.hpp"
+#include "dshm/runtime/file_mappings.hpp"
 #include "dshm/runtime/holdings.hpp"
 #include "dshm/runtime/pool_waits.hpp"
 #include "dshm/runtime/process_table.hpp"
@@ -41,6 +42,8 @@ public:
     shm::Owner me() const { return me_; }
     WorkerId id() const { return id_; }
     bool is_master() const { return me_.slot == shm::master_slot; }
+    // A program that is attached to the session: it runs no tasks and sends none.
+    bool is_client() const { return id_ < 0; }
     ProcessArea& area() const { return *area_; }
 
     ProcessTable& processes() { return processes_; }
@@ -53,6 +56,7 @@ public:
     Replays& replays() { return replays_; }
     SharedValues& shared_values() { return shared_values_; }
     Channels& channels() { return channels_; }
+    FileMappings& file_mappings() { return file_mappings_; }
     PoolWaits& pool_waits() { return pool_waits_; }
     CounterRow& counters() { return counters_; }
 
@@ -71,6 +75,20 @@ public:
 
     // Throws std::runtime_error when the launcher has gone, and with it the session.
     void check_session() const;
+    // For calls that do not wait. Only an attached program asks, about once a millisecond: others end
+    // with their session, or wait for it.
+    void check_session_in_passing() const {
+        if (is_client()) [[unlikely]]
+            look_at_session();
+    }
+    // Said by the launcher, which then rings those that are attached. One that was killed says nothing.
+    bool session_was_closed() const {
+        // acquire, edge `session-closed`.
+        return is_client() && header().state.load(std::memory_order_acquire) !=
+                                  static_cast<std::uint64_t>(shm::SegmentState::ready);
+    }
+    // Throws std::logic_error, naming `call`, in an attached program.
+    void require_member(const char* call) const;
 
     // Called in a worker before a task's result is shown: makes sure that its output is shown
     // first.
@@ -85,6 +103,7 @@ private:
             renew();
     }
     void renew();
+    void look_at_session() const;
 
     shm::Segment* segment_;
     shm::Owner me_;
@@ -103,12 +122,15 @@ private:
     Replays replays_;
     SharedValues shared_values_;
     Channels channels_;
+    FileMappings file_mappings_;
     PoolWaits pool_waits_;
     std::mutex membership_lock_;
     Membership membership_;
     std::atomic<std::size_t> worker_count_{0};
     std::atomic<unsigned> mask_words_{1};
     std::atomic<std::uint64_t> seen_epoch_{~std::uint64_t{0}};
+    mutable std::atomic<std::uint64_t> next_look_{0}; // in ticks
+    mutable std::atomic<bool> over_{false};
 };
 
 // The process's part in the live session. Throws std::logic_error that says how to make one.

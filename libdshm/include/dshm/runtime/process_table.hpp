@@ -2,7 +2,8 @@
 //
 // A row's state word names the life in the slot: phase, incarnation and worker id in one. The
 // launcher alone begins and ends lives; a worker moves its own from starting to running and to
-// exiting. Ids are never used again, slots are. What is left of a worker when its slot is taken by
+// exiting, an attached program its own to exiting. Ids are never used again, slots are; attached
+// programs have ids of their own, -1, -2, and so on. What is left of a worker when its slot is taken by
 // another is its obituary.
 #pragma once
 
@@ -26,7 +27,9 @@ enum class WorkerState { starting, running, stopped, exiting, exited };
 
 namespace dshm::runtime {
 
-enum class LifePhase : std::uint8_t { none = 0, starting, running, exiting, dead };
+// attached: a program that reads and writes what the session shares. It is told and recovered like
+// anybody, and is no worker: no task is sent to it, and no list has it.
+enum class LifePhase : std::uint8_t { none = 0, starting, running, exiting, dead, attached };
 
 // 64 bits: phase in 0..7, incarnation in 8..23, worker id in 32..63.
 struct Life {

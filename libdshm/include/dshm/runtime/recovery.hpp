@@ -18,6 +18,7 @@
 //     objects held by w          → the bit is cleared, after the pins of its payloads were inherited
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "dshm/runtime/process.hpp"
@@ -29,6 +30,8 @@ struct Death {
     WorkerId id;
     int os_pid;
     int wait_status;
+    // How an attached program ended, of which there is no status.
+    std::string_view how = {};
 };
 
 class Recovery {
