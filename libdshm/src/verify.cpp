@@ -7,6 +7,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "dshm/detail/array_storage.hpp"
 #include "dshm/runtime/object_handle.hpp"
 #include "dshm/runtime/process.hpp"
 
@@ -95,6 +96,24 @@ void throw_serial_failure(std::string_view what, const std::exception& error) {
 
 // ---- arrays ------------------------------------------------------------------------------------
 
+namespace {
+
+// Of an array that a run could change; null for anything else. The closure that is verified holds
+// it, so the file of one in a file is mapped.
+std::byte* writable_elements(runtime::Process& process, const ship::HandleRef& handle,
+                             const shm::ObjectView& view) {
+    if (view.description.kind == runtime::object_kind::array)
+        return process.segment().base() + view.block;
+    if (view.description.kind != runtime::object_kind::file_array)
+        return nullptr;
+    const auto* note = runtime::ArrayNote::find(process.segment(), view);
+    const auto file = process.file_mappings().find(
+        shm::ObjectTable::Ref{handle.index, static_cast<std::uint32_t>(handle.generation)});
+    return note != nullptr && !note->read_only() && file ? file->data : nullptr;
+}
+
+} // namespace
+
 void ArraySnapshot::add_handles(const ship::HandleList& handles) {
     runtime::Process& process = runtime::current();
     for (const ship::HandleRef& handle : handles.view()) {
@@ -102,14 +121,14 @@ void ArraySnapshot::add_handles(const ship::HandleList& handles) {
             continue;
         const shm::ObjectView view =
             process.objects().view({handle.index, static_cast<std::uint32_t>(handle.generation)});
-        if (view.description.kind != runtime::object_kind::array)
+        std::byte* const data = writable_elements(process, handle, view);
+        if (data == nullptr)
             continue;
-        std::byte* const data = process.segment().base() + view.block;
         const bool known = std::any_of(arrays_.begin(), arrays_.end(),
                                        [&](const Array& array) { return array.data == data; });
         if (!known)
             arrays_.push_back({data,
-                               view.bytes,
+                               bytes_of_elements(view),
                                array_description(view.description),
                                Elements::from_bits(view.description.type_hash),
                                {}});

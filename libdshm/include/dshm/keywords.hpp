@@ -40,6 +40,9 @@ struct retry_check;
 struct locally;
 struct progress;
 struct ntasks;
+struct named;
+struct mode;
+struct offset;
 } // namespace detail::keyword
 
 struct OnKeyword {
@@ -79,7 +82,8 @@ struct InitKeyword {
     using keyword = detail::keyword::init;
     V value;
 };
-// The value of an empty range, and the left operand of the first element.
+// The value of an empty range, and the left operand of the first element. Of a new array: what runs
+// on every participant.
 template <class V>
 InitKeyword<std::decay_t<V>> init(V&& value) {
     return {std::forward<V>(value)};
@@ -159,6 +163,43 @@ inline NtasksKeyword ntasks(std::ptrdiff_t count) {
         throw std::invalid_argument("dshm: ntasks: at least one task is needed, not " +
                                     std::to_string(count));
     return {static_cast<std::size_t>(count)};
+}
+
+struct NamedKeyword {
+    using keyword = detail::keyword::named;
+    std::string name;
+};
+// The name under which other processes, and programs that attach, find it.
+inline NamedKeyword named(std::string name) {
+    if (name.empty())
+        throw std::invalid_argument("dshm: named: a name must not be empty");
+    return {std::move(name)};
+}
+
+struct ModeKeyword {
+    using keyword = detail::keyword::mode;
+    std::string value;
+};
+// How a file is opened: "r" to read one that is there; "r+" to write it as well; "w+" to begin it
+// anew; "a+" to write one that is there or else begin it.
+inline ModeKeyword mode(std::string value) {
+    if (value != "r" && value != "r+" && value != "w+" && value != "a+")
+        throw std::invalid_argument(
+            "dshm: mode: '" + value + "' is none of r, r+, w+ and a+" +
+            (value == "w" ? "; a mapped file is read as well: use w+" : ""));
+    return {std::move(value)};
+}
+
+struct OffsetKeyword {
+    using keyword = detail::keyword::offset;
+    std::size_t bytes;
+};
+// Bytes of the file before the first element.
+inline OffsetKeyword offset(std::ptrdiff_t bytes) {
+    if (bytes < 0)
+        throw std::invalid_argument("dshm: offset: an array cannot begin before its file, at " +
+                                    std::to_string(bytes));
+    return {static_cast<std::size_t>(bytes)};
 }
 
 namespace detail {

@@ -47,9 +47,10 @@ Out transform(It first, It last, Out out, const F& f, const Ks&... keywords) {
     if (first == last)
         return out;
     const Out end = out + (last - first);
+    const auto to = detail::place_of(out, end, "parallel::transform");
+    to.require_writable("parallel::transform");
     const detail::TransformElement<std::iter_value_t<It>, std::iter_value_t<Out>, std::decay_t<F>>
-        body{detail::place_of(first, last, "parallel::transform"),
-             detail::place_of(out, end, "parallel::transform"), f};
+        body{detail::place_of(first, last, "parallel::transform"), to, f};
     detail::run_loop(last - first, body, keywords...);
     return end;
 }
@@ -62,11 +63,12 @@ Out transform(It first, It last, It2 other, Out out, const F& f, const Ks&... ke
         return out;
     const Out end = out + (last - first);
     const char* const call = "parallel::transform";
+    const auto to = detail::place_of(out, end, call);
+    to.require_writable(call);
     const detail::TransformPair<std::iter_value_t<It>, std::iter_value_t<It2>,
                                 std::iter_value_t<Out>, std::decay_t<F>>
         body{detail::place_of(first, last, call),
-             detail::place_of(other, other + (last - first), call),
-             detail::place_of(out, end, call), f};
+             detail::place_of(other, other + (last - first), call), to, f};
     detail::run_loop(last - first, body, keywords...);
     return end;
 }
@@ -113,6 +115,7 @@ void sort(It first, It last, const Less& less = {}) {
     const runtime::StreamScope one_stream(runtime::next_stream());
     const auto size = static_cast<std::size_t>(last - first);
     const auto place = detail::place_of(first, last, "parallel::sort");
+    place.require_writable("parallel::sort");
     ship::detail::require_shippable_closure<std::decay_t<Less>>();
     if (!detail::sort_on_workers<T>(place, size, less))
         std::sort(std::to_address(first), std::to_address(first) + size, less);

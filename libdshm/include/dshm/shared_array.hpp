@@ -4,175 +4,229 @@
 //     dshm::SharedArray<double, 2> S({10, 10});
 //     dshm::sync([&] { dshm::distributed(S.indices(), [S](std::size_t i) { S[i] = S[i] * S[i]; }); });
 //
+//     dshm::SharedMatrix<double> grid(512, 512, dshm::init([](const auto& S) {
+//         for (long i : S.localindices())
+//             S[i] = 20;
+//     }), dshm::named("grid"));
+//
 // Column-major, as in Julia and Eigen; zero-filled when new. A handle is a plain pointer and the
 // dimensions: S[i] compiles to what an array compiles to. Handles are cheap to copy, are captured
 // and passed by value, and the memory is freed when the last one in any process is gone. Nothing
 // orders accesses by different processes but waiting: what a task wrote is seen by whoever has
 // waited for it.
+//
+// The participants, all workers unless `on(ids)` says otherwise, share the array's parts among them
+// (localindices) and do what is done to all of it (array_operations.hpp). Any other process may use it
+// as well. Source of the semantics: Julia's SharedArrays.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
-#include <numeric>
 #include <span>
-#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
-#include "dshm/detail/array_elements.hpp"
-#include "dshm/eigen.hpp"
-#include "dshm/errors.hpp"
-#include "dshm/range.hpp"
-#include "dshm/runtime/object_handle.hpp"
+#include "dshm/detail/array_access.hpp"
+#include "dshm/detail/array_request.hpp"
+#include "dshm/detail/array_values.hpp"
+#include "dshm/everywhere.hpp"
 #include "dshm/ship/shipping.hpp"
 
 namespace dshm {
 
-namespace detail {
-
-[[noreturn]] void throw_index_out_of_range(std::span<const std::size_t> indices,
-                                           std::span<const std::size_t> dims);
-std::size_t checked_bytes(std::span<const std::size_t> dims, std::size_t element);
-
-} // namespace detail
-
+// What is done with elements and parts (S[i], at, data, localindices, matrix, ...) is in
+// detail/array_access.hpp.
 template <class T, std::size_t N = 1>
-class SharedArray {
+class SharedArray : public detail::ArrayAccess<T, N> {
     static_assert(std::is_trivially_copyable_v<T>,
                   "dshm: the elements of a SharedArray lie in memory that other processes read, so "
                   "their type must be trivially "
                   "copyable; keep std::string, std::vector and the like in futures or channels.");
     static_assert(N >= 1 && N <= 4, "dshm: a SharedArray has one to four dimensions.");
+    using Access = detail::ArrayAccess<T, N>;
 
 public:
-    using value_type = T;
     using shipped_by_copy = void; // see ship/shipping.hpp
-    using Dims = std::array<std::size_t, N>;
+    using typename Access::Dims;
 
-    // Throws SharedMemoryExhausted, std::length_error when the size in bytes does not fit into a
-    // word, std::logic_error without a session.
-    explicit SharedArray(const Dims& dims)
-        : dims_(dims), size_(product(dims)),
-          object_(detail::checked_bytes(dims_, sizeof(T)), describe()),
-          data_(static_cast<T*>(object_.address())) {}
+    // Dimensions, as numbers, a braced list or an array, then keywords: `init(f)`, which runs f(S) on
+    // every participant at the same time and waits; `on(ids)`, the participants; `named("A")`, which
+    // others open it by, from when init is done. Throws SharedMemoryExhausted; std::invalid_argument
+    // for a negative dimension or a name that is taken; std::length_error when a word cannot count
+    // the bytes; CompositeException when init failed; std::logic_error without a session. Then
+    // nothing is left of it.
+    template <detail::Keyword... Ks>
+    explicit SharedArray(const Dims& dims, const Ks&... keywords)
+        : SharedArray(dims, std::tie(keywords...), detail::zeros) {}
     // A braced list: an array of the list's own type binds better than what else {10, 10} could
     // mean.
-    template <std::integral D>
-    explicit SharedArray(const D (&dims)[N]) : SharedArray(from_list(dims)) {}
-    template <std::integral... D>
-    requires(sizeof...(D) == N) explicit SharedArray(D... dims)
-        : SharedArray(Dims{static_cast<std::size_t>(dims)...}) {}
+    template <std::integral D, detail::Keyword... Ks>
+    explicit SharedArray(const D (&dims)[N], const Ks&... keywords)
+        : SharedArray(detail::checked_dims<N>(dims), keywords...) {}
+    template <std::integral D, detail::Keyword... Ks>
+    requires(!std::is_same_v<D, std::size_t>) explicit SharedArray(const std::array<D, N>& dims,
+                                                                   const Ks&... keywords)
+        : SharedArray(detail::checked_dims<N>(dims), keywords...) {}
+    template <std::integral D, class... Rest>
+    requires detail::DimsThenKeywords<N - 1, Rest...>
+    explicit SharedArray(D dim, const Rest&... rest)
+        : SharedArray(detail::leading_dims<N>(dim, rest...),
+                      detail::trailing_keywords<N>(dim, rest...), detail::zeros) {}
 
-    // A copy of a matrix or vector; a matrix gives two dimensions, a vector one.
-    template <class Derived>
-    explicit SharedArray(const Eigen::MatrixBase<Derived>& values) : SharedArray(dims_of(values)) {
-        copy_from(values);
+    // A copy of a matrix or vector; a matrix gives two dimensions, a vector one. Keywords as above.
+    template <class Derived, detail::Keyword... Ks>
+    explicit SharedArray(const Eigen::MatrixBase<Derived>& values, const Ks&... keywords)
+        : SharedArray(detail::dims_of<N>(values), std::tie(keywords...),
+                      [&](const SharedArray& array) { detail::copy_values(array, values); }) {}
+    template <class U, detail::Keyword... Ks>
+    requires(N == 1) explicit SharedArray(const std::vector<U>& values, const Ks&... keywords)
+        : SharedArray(Dims{values.size()}, std::tie(keywords...), [&](const SharedArray& array) {
+              std::copy(values.begin(), values.end(), array.begin());
+          }) {}
+
+    // The array of that name, made by any process of the session. Throws std::out_of_range when there
+    // is none, std::invalid_argument when it is of another type or number of dimensions.
+    static SharedArray open(const std::string& name) {
+        Dims dims{};
+        const auto storage = detail::ArrayStorage::open(name, shape_of(dims), dims);
+        return SharedArray(dims, storage);
     }
 
-    SharedArray(const SharedArray& other)
-        : dims_(other.dims_), size_(other.size_), object_(other.object_),
-          data_(static_cast<T*>(object_.address())) {}
+    // An array whose elements lie in a file, which each process maps for itself: what is written
+    // there reaches the file. Dimensions and keywords as above, and `mode`: "r" for a file that is
+    // there and is only read; "r+" to write it as well; "w+" to truncate it first, or make it; "a+" to
+    // keep or make it; by default "r+" if there is one, else "w+". `offset(bytes)` is where the first
+    // element lies, on any byte (but atomic() needs aligned ones). A file that is too short grows.
+    // Throws std::invalid_argument for a path that is not absolute or not a regular file, and for
+    // what mode "r" cannot do: miss the file, lengthen it, or run init; std::system_error for what the
+    // system refuses. A file that was made is removed then, one that grew is cut back. With "r",
+    // writing an element is a segmentation fault.
+    template <detail::Keyword... Ks>
+    static SharedArray map_file(const std::string& path, const Dims& dims, const Ks&... keywords) {
+        return map_file_as_told(path, dims, std::tie(keywords...));
+    }
+    template <std::integral D, detail::Keyword... Ks>
+    static SharedArray map_file(const std::string& path, const D (&dims)[N],
+                                const Ks&... keywords) {
+        return map_file_as_told(path, detail::checked_dims<N>(dims), std::tie(keywords...));
+    }
+    template <std::integral D, detail::Keyword... Ks>
+    requires(!std::is_same_v<D, std::size_t>) static SharedArray
+        map_file(const std::string& path, const std::array<D, N>& dims, const Ks&... keywords) {
+        return map_file_as_told(path, detail::checked_dims<N>(dims), std::tie(keywords...));
+    }
+    template <std::integral D, class... Rest>
+    requires detail::DimsThenKeywords<N - 1, Rest...>
+    static SharedArray map_file(const std::string& path, D dim, const Rest&... rest) {
+        return map_file_as_told(path, detail::leading_dims<N>(dim, rest...),
+                                detail::trailing_keywords<N>(dim, rest...));
+    }
+
+    SharedArray(const SharedArray&) = default;
     SharedArray& operator=(const SharedArray&) = default;
 
-    // Without checks.
-    T& operator[](std::size_t i) const { return data_[i]; }
-    template <std::integral... I>
-    requires(sizeof...(I) == N) T& operator()(I... indices) const {
-        return data_[position({static_cast<std::size_t>(indices)...})];
+    // The same elements in another shape; DimensionMismatch when they are not as many.
+    template <std::size_t M>
+    SharedArray<T, M> reshape(const std::array<std::size_t, M>& dims) const {
+        if (detail::product_of(dims) != this->size())
+            detail::throw_other_size("reshape", dims, this->size());
+        return SharedArray<T, M>(dims, this->storage());
     }
-    // Throws std::out_of_range.
-    template <std::integral... I>
-    requires(sizeof...(I) == N || sizeof...(I) == 1) T& at(I... indices) const {
-        const std::array<std::size_t, sizeof...(I)> where{static_cast<std::size_t>(indices)...};
-        if constexpr (sizeof...(I) == N) {
-            for (std::size_t k = 0; k < N; ++k)
-                if (where[k] >= dims_[k])
-                    detail::throw_index_out_of_range(where, dims_);
-            return data_[position(where)];
-        } else {
-            if (where[0] >= size_)
-                detail::throw_index_out_of_range(where, std::array{size_});
-            return data_[where[0]];
-        }
+    template <std::size_t M, std::integral D>
+    SharedArray<T, M> reshape(const D (&dims)[M]) const {
+        return reshape<M>(detail::checked_dims<M>(dims));
     }
-
-    T* data() const { return data_; }
-    std::size_t size() const { return size_; }
-    const Dims& dims() const { return dims_; }
-    T* begin() const { return data_; }
-    T* end() const { return data_ + size_; }
-    std::span<T> span() const { return {data_, size_}; }
-    std::span<T> sdata() const { return span(); }
-    // 0, 1, ... size() - 1.
-    Range indices() const { return {0, static_cast<std::ptrdiff_t>(size_)}; }
-
-    // The same memory as an Eigen matrix or vector.
-    auto matrix() const requires(N == 2) {
-        using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
-        return Eigen::Map<Matrix>(data_, static_cast<Eigen::Index>(dims_[0]),
-                                  static_cast<Eigen::Index>(dims_[1]));
-    }
-    auto vector() const {
-        using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
-        return Eigen::Map<Vector>(data_, static_cast<Eigen::Index>(size_));
-    }
+    template <std::size_t M, std::integral... D>
+    requires(sizeof...(D) == M) SharedArray<T, M> reshape(D... dims)
+    const { return reshape<M>(detail::leading_dims<M>(dims...)); }
+    // An array of its own, with the same elements, shape and participants that are alive.
+    SharedArray deepcopy() const;
+    // Closes the array for all its handles: `at` throws from now on. This handle lets go of it and is
+    // empty; the memory is freed with the last. Closing twice does nothing.
+    void close() const { this->let_go(); }
 
 private:
-    template <class D>
-    static Dims from_list(const D (&list)[N]) {
-        Dims dims;
-        std::copy(std::begin(list), std::end(list), dims.begin());
-        return dims;
-    }
-    static std::size_t product(const Dims& dims) {
-        return std::accumulate(dims.begin(), dims.end(), std::size_t{1}, std::multiplies<>());
-    }
-    std::size_t position(const Dims& indices) const {
-        std::size_t at = indices[N - 1];
-        for (std::size_t k = N - 1; k-- > 0;)
-            at = at * dims_[k] + indices[k];
-        return at;
-    }
-    shm::ObjectDescription describe() const {
-        shm::ObjectDescription description{.kind = runtime::object_kind::array,
-                                           .type_hash = detail::elements_of<T>().bits()};
-        std::copy(dims_.begin(), dims_.end(), description.user.begin());
-        return description;
-    }
-    template <class Derived>
-    static Dims dims_of(const Eigen::MatrixBase<Derived>& values) {
-        if constexpr (N == 2) {
-            return {static_cast<std::size_t>(values.rows()),
-                    static_cast<std::size_t>(values.cols())};
-        } else {
-            static_assert(N == 1,
-                          "dshm: an Eigen matrix makes a SharedArray of one or two dimensions.");
-            if (values.rows() != 1 && values.cols() != 1)
-                throw DimensionMismatch(
-                    "dshm: a matrix does not make a SharedArray of one dimension");
-            return {static_cast<std::size_t>(values.size())};
-        }
-    }
-    template <class Derived>
-    void copy_from(const Eigen::MatrixBase<Derived>& values) {
-        if constexpr (N == 2)
-            matrix() = values.template cast<T>();
-        else
-            for (Eigen::Index i = 0; i < values.size(); ++i)
-                data_[i] = values.cols() == 1 ? values(i, 0) : values(0, i);
-    }
+    template <class U, std::size_t M>
+    friend class SharedArray;
+    using Init = detail::keyword::init;
 
-    Dims dims_;
-    std::size_t size_;
-    runtime::ObjectHandle object_;
-    T* data_;
+    // What all constructors do.
+    template <class... Ks, class Values>
+    SharedArray(const Dims& dims, const std::tuple<const Ks&...>& keywords, const Values& values)
+        : Access(dims, {shape_of(dims), detail::participants_among(keywords),
+                        detail::name_among(keywords)}) {
+        detail::Accepts<Init, detail::keyword::on, detail::keyword::named>::template check<Ks...>();
+        values(*this);
+        finish(keywords);
+    }
+    template <class... Ks>
+    static SharedArray map_file_as_told(const std::string& path, const Dims& dims,
+                                        const std::tuple<const Ks&...>& keywords) {
+        detail::Accepts<Init, detail::keyword::on, detail::keyword::named, detail::keyword::mode,
+                        detail::keyword::offset>::template check<Ks...>();
+        runtime::ArrayFile file(detail::file_spec(path, shape_of(dims), alignof(T), keywords));
+        const SharedArray array(dims, detail::ArrayStorage::in(file, shape_of(dims),
+                                                               detail::participants_among(keywords),
+                                                               detail::name_among(keywords)));
+        array.finish(keywords);
+        file.keep();
+        return array;
+    }
+    // Another handle.
+    SharedArray(const Dims& dims, const detail::ArrayStorage& storage) : Access(dims, storage) {}
+
+    template <class... Ks>
+    void finish(const std::tuple<const Ks&...>& keywords) const {
+        if constexpr (detail::has_keyword<Init, Ks...>)
+            everywhere(
+                this->procs(),
+                [f = detail::among<Init>(keywords).value](SharedArray array) mutable {
+                    static_cast<void>(f(array));
+                },
+                *this);
+        if constexpr (detail::has_keyword<detail::keyword::named, Ks...>)
+            this->storage().publish(detail::name_among(keywords));
+    }
+    static detail::ArrayShape shape_of(const Dims& dims) {
+        return {dims, detail::elements_of<T>(), runtime::detail::type_name<T>()};
+    }
 };
+
+template <class Derived, detail::Keyword... Ks>
+SharedArray(const Eigen::MatrixBase<Derived>&, const Ks&...)
+    -> SharedArray<typename Derived::Scalar, Derived::IsVectorAtCompileTime ? 1 : 2>;
+template <class U, detail::Keyword... Ks>
+SharedArray(const std::vector<U>&, const Ks&...) -> SharedArray<U, 1>;
 
 template <class T>
 using SharedVector = SharedArray<T, 1>;
 template <class T>
 using SharedMatrix = SharedArray<T, 2>;
+
+template <class T, std::size_t N>
+SharedArray<T, N> SharedArray<T, N>::deepcopy() const {
+    std::vector<WorkerId> alive = detail::alive_among(this->procs());
+    SharedArray copy =
+        alive.empty() ? SharedArray(this->dims()) : SharedArray(this->dims(), on(std::move(alive)));
+    std::copy(this->begin(), this->end(), copy.begin());
+    return copy;
+}
+
+// What the elements of a SharedArray are for those who do not know arrays of dshm; of anything else,
+// itself.
+template <class T, std::size_t N>
+std::span<T> sdata(const SharedArray<T, N>& array) {
+    return array.sdata();
+}
+template <class Container>
+Container& sdata(Container& container) {
+    return container;
+}
 
 } // namespace dshm

@@ -44,13 +44,17 @@ constexpr std::uintptr_t end_of_low_memory = std::uintptr_t{1} << 32;
 // The shadows of the sanitizers are terabytes; nothing else is.
 constexpr std::uintptr_t least_shadow = std::uintptr_t{1} << 40;
 
+// Made without a name, and linked or not. Others' files in /dev/shm are mapped as well.
+bool is_segment(std::string_view name) {
+    return name.starts_with("/dev/shm/#") || name.starts_with("/dev/shm/dshm.") ||
+           name.starts_with("/memfd:dshm");
+}
+
 Memory memory_of(const os::MemoryRegion& region) {
     if (!region.accessible)
         return Memory::inaccessible;
     if (region.shared)
-        return region.name.starts_with("/dev/shm/") || region.name.starts_with("/memfd:dshm")
-                   ? Memory::segment
-                   : Memory::shared;
+        return is_segment(region.name) ? Memory::segment : Memory::shared;
     if (region.name == "[heap]")
         return Memory::heap;
     if (region.name == "[stack]")
@@ -300,7 +304,9 @@ std::string name_of(Memory memory) {
     case Memory::segment:
         return "the shared memory segment, which other processes have elsewhere";
     case Memory::shared:
-        return "a shared mapping, which other processes may have elsewhere or not at all";
+        return "a shared mapping, such as the file of a SharedArray, which other processes may "
+               "have "
+               "elsewhere or not at all";
     default:
         return "this process's private memory (a large or another thread's block of the heap, the "
                "stack of another thread, or a mapped file)";

@@ -2,11 +2,13 @@
 
 #include <dshm/dshm.hpp>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <string>
 
@@ -53,6 +55,39 @@ int fill_memory(std::size_t each) {
     return same ? 0 : 1;
 }
 
+// One array of so many bytes, or what keeps it from being made; then a small one.
+int make_array(std::size_t bytes) {
+    try {
+        const dshm::SharedArray<char> array(bytes);
+        array[bytes - 1] = 'x';
+        std::printf("made\n");
+    } catch (const dshm::SharedMemoryExhausted& error) {
+        std::printf("asked %zu, %zu left: %s\n", error.asked(), error.left(), error.what());
+    }
+    const dshm::SharedArray<int> small(1000);
+    return dshm::fetch([small] { return small[999]; });
+}
+
+// The limit on files comes when the session is there already.
+int make_array_in_short_files(std::size_t bytes) {
+    const rlimit limit{200 << 20, 200 << 20};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    return make_array(bytes);
+}
+
+// How much of an array lies in huge pages, in MiB, once it has been written.
+int count_huge_pages(std::size_t bytes) {
+    const dshm::SharedArray<char> array(bytes);
+    std::fill(array.begin(), array.end(), 'x');
+    std::ifstream regions("/proc/self/smaps");
+    long mebibytes = 0;
+    for (std::string line; std::getline(regions, line);)
+        if (line.rfind("ShmemPmdMapped:", 0) == 0)
+            mebibytes += std::atol(line.c_str() + 15) / 1024;
+    std::printf("%ld MiB huge\n", mebibytes);
+    return 0;
+}
+
 void print_lines(int count) {
     for (int i = 0; i < count; ++i)
         dshm::fetch([i] { std::printf("line %d\n", i); });
@@ -77,6 +112,12 @@ int run(const std::string& what, const std::string& argument) {
         print_lines(std::atoi(argument.c_str()));
     else if (what == "fill")
         return fill_memory(std::strtoull(argument.c_str(), nullptr, 10));
+    else if (what == "array")
+        return make_array(std::strtoull(argument.c_str(), nullptr, 10));
+    else if (what == "short-files")
+        return make_array_in_short_files(std::strtoull(argument.c_str(), nullptr, 10));
+    else if (what == "huge")
+        return count_huge_pages(std::strtoull(argument.c_str(), nullptr, 10));
     else if (what == "add")
         std::printf("%zu added\n", dshm::addprocs(std::atoi(argument.c_str())).size());
     return 0;

@@ -121,10 +121,13 @@ void each(const Range2& pairs, std::size_t first, F&& f) {
     std::size_t at = pairs.offset();
     for (const std::size_t end = at + pairs.size(); at != end;) {
         const std::size_t column = at / rows;
-        const std::size_t column_end = std::min(end, (column + 1) * rows);
+        const std::size_t from = at - column * rows;
+        const std::size_t to = std::min(end - column * rows, rows);
         const std::ptrdiff_t j = pairs.columns()[column];
-        for (std::size_t i = at - column * rows; at != column_end; ++at, ++i, ++first)
-            f(first, pairs.rows()[i], j);
+        each(pairs.rows().part(from, to), first,
+             [&f, j](std::size_t position, std::ptrdiff_t i) { f(position, i, j); });
+        at += to - from;
+        first += to - from;
     }
 }
 

@@ -1,5 +1,5 @@
-// Where elements lie in the segment: what an iterator into shared memory becomes on its way to
-// another process.
+// Where elements lie in shared memory, or in a mapped file: what an iterator there becomes on its
+// way to another process.
 //
 // A place holds the object (SharedArray or Shared value) that the elements belong to, so they stay
 // there as long as anybody works on them, whoever dies. For the library: parallel.hpp is the way in.
@@ -11,7 +11,7 @@
 #include <iterator>
 #include <memory>
 
-#include "dshm/runtime/object_handle.hpp"
+#include "dshm/detail/array_storage.hpp"
 
 namespace dshm::detail {
 
@@ -19,20 +19,20 @@ class PlaceInSegment {
 public:
     using shipped_by_copy = void; // see ship/shipping.hpp
 
-    // Throws std::invalid_argument, naming `call`, for bytes that are not in the segment, belong to
-    // no object of these kinds, or reach out of theirs. O(live objects).
+    // Throws std::invalid_argument, naming `call`, for bytes that are not shared, belong to no object
+    // of these kinds, or reach out of theirs. O(live objects).
     PlaceInSegment(const void* begin, std::size_t bytes, const char* call);
-    PlaceInSegment(const PlaceInSegment& other);
+    PlaceInSegment(const PlaceInSegment&) = default;
     PlaceInSegment& operator=(const PlaceInSegment&) = delete;
 
-    std::byte* address() const { return address_; }
+    // In this process.
+    std::byte* address() const { return object_.data() + distance_; }
+    // Throws std::logic_error, naming `call`, in a file that can only be read.
+    void require_writable(const char* call) const;
 
 private:
-    void find_holder(std::size_t bytes, const char* call);
-
-    shm::Offset offset_ = 0;
-    runtime::ObjectHandle object_;
-    std::byte* address_ = nullptr; // in this process; null in a payload
+    ArrayStorage object_;
+    std::size_t distance_ = 0; // from its first byte
 };
 
 // n elements in slices that differ by one at most.
