@@ -15,6 +15,7 @@
 #include "dshm/os/process.hpp"
 #include "dshm/processes.hpp"
 #include "dshm/ship/module_table.hpp"
+#include "dshm/shm/find_segment.hpp"
 #include "session_defaults.hpp"
 
 namespace dshm {

@@ -19,10 +19,15 @@ static_assert(offsetof(Header, magic) == 0 && offsetof(Header, abi) == 8 &&
               offsetof(Header, master_pid) == 40 && offsetof(Header, name) == 48);
 static_assert(offsetof(Header, geometry) == 128 && sizeof(Geometry) == 88);
 static_assert(offsetof(Header, build_id) == 216);
+static_assert(offsetof(Header, bar_columns) == 112 && offsetof(Header, master_address) == 120 &&
+              offsetof(Header, huge_pages) == 240);
 static_assert(offsetof(Header, task_top) == 256 && offsetof(Header, object_top) == 384 &&
               offsetof(Header, heap_top) == 512 && offsetof(Header, membership_epoch) == 640 &&
               offsetof(Header, table_waiters) == 1280 && offsetof(Header, kept_calls) == 1408 &&
-              offsetof(Header, default_pool) == 1536 && offsetof(Header, joins) == 1664);
+              offsetof(Header, default_pool) == 1536 && offsetof(Header, joins) == 1664 &&
+              offsetof(Header, tag_readers) == 1792 && sizeof(Header) == 1920);
+static_assert(abi_number == 4, "what is asserted here is what this number stands for");
+static_assert(join_places * sizeof(Word64) == 128 && sizeof(ProcessMask) == max_processes / 8);
 static_assert(sizeof(ChunkRecord) == 16 && offsetof(ChunkRecord, state) == 0 &&
               offsetof(ChunkRecord, tag) == 8);
 static_assert(sizeof(ObjectRecord) == 128 && offsetof(ObjectRecord, state) == 0 &&
@@ -59,6 +64,7 @@ TEST_CASE("the words of the heap") {
     CHECK(Tag::object(1, 2).bits == 0xd500'0000'0200'0014);
     CHECK(Tag::leaving(somebody).bits == 0xd500'0000'0345'6125);
     CHECK(Tag::warm(somebody, 7).bits == 0xd500'0000'7345'6126);
+    CHECK(Tag::session().bits == 0xd500'0000'0000'0007);
     CHECK(ChunkState::clean().bits == 0);
     CHECK(ChunkState::free().bits == 1);
     CHECK(ChunkState::small(5, somebody).bits == 0x5'3456'1202);

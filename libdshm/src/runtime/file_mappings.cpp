@@ -44,28 +44,53 @@ void check_file(const FilePlace& place, const os::FileState& state, std::size_t 
                                std::to_string(place.offset + bytes));
 }
 
-os::FileView view_of(const FilePlace& place, std::size_t bytes) {
-    const auto access = place.read_only ? os::FileAccess::read : os::FileAccess::write;
+os::Fd open_checked(const FilePlace& place, std::size_t bytes) {
     const int flags = place.read_only ? O_RDONLY : O_RDWR;
-    const os::Fd file(open(place.path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    os::Fd file(open(place.path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     if (!file)
         refuse(place.path,
                std::string("cannot be opened in this process: ") + std::strerror(errno));
+    check_file(place, os::state_of(file.get()), bytes);
+    return file;
+}
+
+// What the system refuses `access` with, told with the path.
+template <class F>
+auto explained(const FilePlace& place, F&& access) {
     try {
-        check_file(place, os::state_of(file.get()), bytes);
-        return {file.get(), place.offset, bytes, access};
+        return access();
     } catch (const std::system_error& error) {
         refuse(place.path, std::string("cannot be mapped in this process: ") + error.what());
     }
 }
 
+os::FileView view_of(const FilePlace& place, std::size_t bytes) {
+    return explained(place, [&] {
+        const os::Fd file = open_checked(place, bytes);
+        return os::FileView(file.get(), place.offset, bytes,
+                            place.read_only ? os::FileAccess::read : os::FileAccess::write);
+    });
+}
+
+void check_again(const FilePlace& place, std::size_t bytes) {
+    explained(place, [&] { open_checked(place, bytes); });
+}
+
 } // namespace
 
-FileMappings::Mapped FileMappings::map(shm::ObjectTable::Ref array, std::size_t bytes) const {
+// ------------------------------------------------------------------------------------------------
+// Mapping and letting go
+// ------------------------------------------------------------------------------------------------
+
+FilePlace FileMappings::place_of(shm::ObjectTable::Ref array) const {
     const ArrayNote* note = ArrayNote::find(*segment_, objects_->view(array));
     if (note == nullptr)
         throw std::runtime_error("dshm: the description of this SharedArray is damaged");
-    const FilePlace place = place_in(*note);
+    return place_in(*note);
+}
+
+FileMappings::Mapped FileMappings::map(shm::ObjectTable::Ref array, std::size_t bytes) const {
+    const FilePlace place = place_of(array);
     Mapped mapped{view_of(place, bytes), {}, 0};
     mapped.note = fault_note(mapped.view, place.path);
     return mapped;
@@ -74,8 +99,14 @@ FileMappings::Mapped FileMappings::map(shm::ObjectTable::Ref array, std::size_t 
 std::byte* FileMappings::hold(shm::ObjectTable::Ref array, std::size_t bytes) {
     const std::lock_guard guard(lock_);
     auto entry = mapped_.find(key(array));
-    if (entry == mapped_.end())
+    if (entry == mapped_.end()) {
+        forget_gone_locked();
         entry = mapped_.emplace(key(array), map(array, bytes)).first;
+    } else if (entry->second.handles == 0) {
+        check_again(place_of(array), bytes);
+        std::erase(kept_, entry->first);
+        note_kept();
+    }
     ++entry->second.handles;
     return entry->second.view.data();
 }
@@ -85,32 +116,58 @@ std::byte* FileMappings::adopt(shm::ObjectTable::Ref array, os::FileView view,
     Mapped mapped{std::move(view), {}, 1};
     mapped.note = fault_note(mapped.view, place.path);
     const std::lock_guard guard(lock_);
+    forget_gone_locked();
     return mapped_.emplace(key(array), std::move(mapped)).first->second.view.data();
 }
 
 void FileMappings::let_go(shm::ObjectTable::Ref array) noexcept {
     const std::lock_guard guard(lock_);
     const auto entry = mapped_.find(key(array));
-    if (entry != mapped_.end() && --entry->second.handles == 0)
-        mapped_.erase(entry);
+    if (entry == mapped_.end() || --entry->second.handles != 0)
+        return;
+    forget_gone_locked();
+    if (kept_.size() == most_kept) {
+        mapped_.erase(kept_.front());
+        kept_.erase(kept_.begin());
+    }
+    kept_.push_back(key(array));
+    note_kept();
 }
+
+void FileMappings::forget_gone() noexcept {
+    const std::lock_guard guard(lock_);
+    forget_gone_locked();
+}
+
+void FileMappings::forget_gone_locked() noexcept {
+    std::erase_if(kept_, [this](std::uint64_t number) {
+        return !objects_->is_live(array_of(number)) && mapped_.erase(number) != 0;
+    });
+    note_kept();
+}
+
+void FileMappings::note_kept() noexcept {
+    keeps_any_.store(!kept_.empty(), std::memory_order_relaxed); // relaxed: a hint
+}
+
+// ------------------------------------------------------------------------------------------------
+// Looking
+// ------------------------------------------------------------------------------------------------
 
 std::optional<FileMappings::Found> FileMappings::find(const void* address) const {
     const auto* at = static_cast<const std::byte*>(address);
     const std::lock_guard guard(lock_);
     for (const auto& [number, mapped] : mapped_)
-        if (at >= mapped.view.data() && at < mapped.view.data() + mapped.view.size())
-            return Found{
-                {static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(number >> 32)},
-                mapped.view.data(),
-                mapped.view.size()};
+        if (mapped.handles != 0 && at >= mapped.view.data() &&
+            at < mapped.view.data() + mapped.view.size())
+            return Found{array_of(number), mapped.view.data(), mapped.view.size()};
     return std::nullopt;
 }
 
 std::optional<FileMappings::Found> FileMappings::find(shm::ObjectTable::Ref array) const {
     const std::lock_guard guard(lock_);
     const auto entry = mapped_.find(key(array));
-    if (entry == mapped_.end())
+    if (entry == mapped_.end() || entry->second.handles == 0)
         return std::nullopt;
     return Found{array, entry->second.view.data(), entry->second.view.size()};
 }

@@ -56,6 +56,8 @@ Process::Process(shm::Segment& segment, shm::Owner me, WorkerId id,
     objects_.on_freeing([this](shm::ObjectTable::Ref object, const shm::ObjectView& view) {
         if (view.description.kind == object_kind::channel)
             dispose_of_channel(*this, object, segment_->base() + view.block);
+        else if (view.description.kind == object_kind::file_array)
+            file_mappings_.forget_gone();
     });
     modules_.make_current();
     session_number.fetch_add(1, std::memory_order_acq_rel);

@@ -244,6 +244,8 @@ void Scheduler::tidy_up() {
         process_->shared_values().forget_dead();
     if (!process_->channels().empty())
         process_->channels().forget_dead();
+    if (process_->file_mappings().keeps_any())
+        process_->file_mappings().forget_gone();
     stop_searching();
     if (!process_->tasks().waiting_for_room().empty(std::memory_order_seq_cst))
         process_->holdings().make_room();

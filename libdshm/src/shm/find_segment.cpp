@@ -1,7 +1,5 @@
 #include "dshm/shm/find_segment.hpp"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,27 +9,19 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "dshm/base/scope_guard.hpp"
 #include "dshm/os/file_lock.hpp"
+#include "segment_files.hpp"
 
 namespace dshm::shm {
 
 namespace {
 
-constexpr const char* directory = "/dev/shm";
-constexpr long launcher_byte = 0; // segment.hpp
-constexpr long member_byte = 1;
-
-std::string user_prefix() { return "dshm." + std::to_string(getuid()) + "."; }
-
-std::string path_of(const std::string& link_name) {
-    return std::string(directory) + "/" + link_name;
-}
-
-// O_NONBLOCK: a pipe of that name must not hold us.
-os::Fd open_with_care(const std::string& link_name) {
-    return os::Fd(
-        open(path_of(link_name).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+// Both bytes locked for this process alone: nobody else has them, and no other cleaner is at it. The
+// name is looked at again under the lock, since one that was here before may have removed it and a
+// new session have taken it; nobody removes this one now but us. False when it is not stale.
+bool remove_if_stale(int file, const std::string& path) {
+    return is_ours(file) && os::try_lock_bytes_for_open_file(file, launcher_byte, 2) &&
+           same_file(file, path) && ::unlink(path.c_str()) == 0;
 }
 
 // dshm.<digits>.<something>
@@ -122,23 +112,39 @@ Segment open_segment(const std::string& link_name) {
     }
 }
 
+std::vector<SegmentEntry> list_segments() {
+    std::vector<SegmentEntry> entries;
+    for_each_segment_file([&](const std::string& link_name, int file) {
+        struct stat info {};
+        fstat(file, &info);
+        const SegmentLocks locks = locks_of(file);
+        entries.push_back({.link_name = link_name,
+                           .name = link_name.substr(user_prefix().size()),
+                           .launcher = locks.launcher,
+                           .members = locks.members,
+                           .removable = is_ours(file),
+                           .memory = static_cast<std::size_t>(info.st_blocks) * 512});
+    });
+    std::sort(entries.begin(), entries.end(),
+              [](const auto& a, const auto& b) { return a.name < b.name; });
+    return entries;
+}
+
 std::vector<std::string> live_segments() {
     std::vector<std::string> live;
-    DIR* entries = opendir(directory);
-    if (entries == nullptr)
-        return live;
-    const base::ScopeGuard close_entries([entries] { closedir(entries); });
-    const std::string prefix = user_prefix();
-    while (const dirent* entry = readdir(entries)) {
-        const std::string name = entry->d_name;
-        if (name.compare(0, prefix.size(), prefix) != 0)
-            continue;
-        const os::Fd file = open_with_care(name);
-        if (file && locks_of(file.get()).launcher != 0)
-            live.push_back(name.substr(prefix.size()));
-    }
-    std::sort(live.begin(), live.end());
+    for (const SegmentEntry& entry : list_segments())
+        if (entry.launcher != 0)
+            live.push_back(entry.name);
     return live;
+}
+
+std::vector<std::string> remove_stale_segments() {
+    std::vector<std::string> removed;
+    for_each_segment_file([&](const std::string& link_name, int file) {
+        if (remove_if_stale(file, path_of(link_name)))
+            removed.push_back(link_name);
+    });
+    return removed;
 }
 
 } // namespace dshm::shm

@@ -1,6 +1,5 @@
 #include "dshm/shm/segment.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -15,19 +14,16 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "dshm/base/scope_guard.hpp"
 #include "dshm/os/file_lock.hpp"
 #include "dshm/os/memory_left.hpp"
 #include "dshm/os/pages.hpp"
 #include "dshm/shm/exhausted.hpp"
+#include "segment_files.hpp"
 
 namespace dshm::shm {
 
 namespace {
 
-constexpr const char* directory = "/dev/shm";
-constexpr long launcher_byte = 0;
-constexpr long member_byte = 1;
 // Below this a named segment could not even hold a few workers: a container's token /dev/shm.
 constexpr std::size_t least_directory_space = base::mebibytes(16);
 
@@ -42,12 +38,6 @@ std::uintptr_t likely_free_address() {
         return 0;
     constexpr std::uintptr_t first = std::uintptr_t{0x6000} << 32;
     return first + random % (std::uint32_t{1} << 22) * extent_size; // 8 TiB
-}
-
-std::string user_prefix() { return "dshm." + std::to_string(getuid()) + "."; }
-
-std::string path_of(const std::string& link_name) {
-    return std::string(directory) + "/" + link_name;
 }
 
 [[noreturn]] void throw_errno(const std::string& text) {
@@ -75,7 +65,7 @@ std::size_t choose_capacity(std::size_t asked) {
 }
 
 os::Fd open_nameless() {
-    os::Fd file(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    os::Fd file(open(segment_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (file && os::file_system_space_left(file.get()) < least_directory_space)
         file.reset();
     return file;
@@ -131,28 +121,6 @@ void link_under_name(int file, const std::string& link_name) {
         throw std::runtime_error("a session named '" + link_name +
                                  "' already exists; choose another DSHM_NAME or end that one");
     throw_errno("cannot link the segment as " + path_of(link_name));
-}
-
-bool same_file(int file, const std::string& path) {
-    struct stat ours {
-    }, theirs{};
-    return fstat(file, &ours) == 0 && lstat(path.c_str(), &theirs) == 0 &&
-           ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
-}
-
-// A regular file of this user, closed to others.
-bool is_ours(int file) {
-    struct stat info {};
-    return fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == getuid() &&
-           (info.st_mode & 077) == 0;
-}
-
-// Both bytes locked for this process alone: nobody else has them, and no other cleaner is at it. The
-// name is looked at again under the lock, since one that was here before may have removed it and a
-// new session have taken it; nobody removes this one now but us. False when it is not stale.
-bool remove_if_stale(int file, const std::string& path) {
-    return is_ours(file) && os::try_lock_bytes_for_open_file(file, launcher_byte, 2) &&
-           same_file(file, path) && ::unlink(path.c_str()) == 0;
 }
 
 [[noreturn]] void refuse(const std::string& what, std::uint64_t theirs, std::uint64_t ours) {
@@ -263,25 +231,6 @@ Segment Segment::adopt(os::Fd file) {
 void Segment::unlink() const noexcept {
     if (!link_name_.empty() && same_file(file(), path_of(link_name_)))
         ::unlink(path_of(link_name_).c_str());
-}
-
-std::vector<std::string> remove_stale_segments() {
-    std::vector<std::string> removed;
-    DIR* entries = opendir(directory);
-    if (entries == nullptr)
-        return removed;
-    const base::ScopeGuard close_entries([entries] { closedir(entries); });
-    const std::string prefix = user_prefix();
-    while (const dirent* entry = readdir(entries)) {
-        const std::string name = entry->d_name;
-        if (name.compare(0, prefix.size(), prefix) != 0)
-            continue;
-        const os::Fd file(
-            open(path_of(name).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-        if (file && remove_if_stale(file.get(), path_of(name)))
-            removed.push_back(name);
-    }
-    return removed;
 }
 
 } // namespace dshm::shm

@@ -10,6 +10,7 @@
 
 #include "child_process.hpp"
 #include "dshm/os/file_lock.hpp"
+#include "dshm/shm/find_segment.hpp"
 #include "dshm/shm/segment.hpp"
 
 using namespace dshm::shm;

@@ -31,8 +31,27 @@ std::string link_name_of(std::string_view name);
 // there is no such file its text lists the sessions of this user that live.
 Segment open_segment(const std::string& link_name);
 
-// Names, as users know them, of this user's segments whose launcher lives. Ascending. Do not call it
-// in a process that holds process locks on one of them: closing a file drops them.
+// A segment of this user's in /dev/shm.
+struct SegmentEntry {
+    std::string link_name; // "dshm.1000.name"
+    std::string name;      // as users know it
+    pid_t launcher = 0;    // as in SegmentLocks
+    bool members = false;
+    bool removable = false; // a regular file that others have no rights to
+    std::size_t memory = 0; // bytes that the system has given to it
+
+    bool stale() const { return launcher == 0 && !members; }
+};
+
+// None of these three may be called in a process that holds process locks on one of them: closing a
+// file drops them.
+//
+// Ascending by name.
+std::vector<SegmentEntry> list_segments();
+// Names, as users know them, of those whose launcher lives. Ascending.
 std::vector<std::string> live_segments();
+// Removes the names of those that no process holds, and gives them. Any number of processes may do so
+// at once: each name is removed under a lock on its own file.
+std::vector<std::string> remove_stale_segments();
 
 } // namespace dshm::shm

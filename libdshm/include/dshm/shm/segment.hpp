@@ -11,7 +11,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "dshm/os/mapping.hpp"
 #include "dshm/shm/backing.hpp"
@@ -89,9 +88,5 @@ private:
     SegmentKind kind_;
     std::string link_name_;
 };
-
-// Removes the names of this user's segments that no process holds. Gives what was removed. Any number
-// of processes may do so at once: each name is removed under a lock on its own file.
-std::vector<std::string> remove_stale_segments();
 
 } // namespace dshm::shm
