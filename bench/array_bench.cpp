@@ -352,7 +352,7 @@ struct BareFile {
     bench::Crew sum;
 };
 
-/// On every worker: while somebody there has a handle, the file stays mapped there.
+/// On every worker.
 void hold(const Array& array) {
     static std::vector<Array> held;
     held.push_back(array);
@@ -373,7 +373,7 @@ void compare_files(bench::Program& program, const Array& array, const Array& hel
     program.compare("array/sum_of_a_file")
         .rounds(21)
         .subject("map_file, reduce", giving(expected, repeats, sum_of(held)))
-        .peer("mapped anew by each call", giving(expected, repeats, sum_of(array)))
+        .peer("held by nobody between two calls", giving(expected, repeats, sum_of(array)))
         .peer("mmap, bare forked processes", giving(expected, repeats, bare_sum), 0.98)
         .peer("mmap, serial",
               giving(expected, repeats, [values = bare.values] { return total(values); }));

@@ -2,8 +2,8 @@
 //
 // Julia: u = SharedArray{Float64,3}(...); for t in 1:T; @sync @distributed for j in ...; u[:, j, new] = ...; end; end
 //
-//     22_heat [STEPS]          5000 steps, or as many as are given; 0: until a watcher says "stop"
-//     22_heat_watch            another program, which prints the plate (22_heat_watch.py: the same in Python)
+//     22_heat [STEPS]                     5000 steps, or as many as are given; 0: until a watcher says "stop"
+//     22_heat_watch [PICTURES [NAME]]     another program, which prints the plate (22_heat_watch.py: in Python)
 //
 // The session is called "heat" unless DSHM_NAME says otherwise. It shares, by name: "grid", rows × columns × 2,
 // whose two planes take turns; "steps", the number of steps that are done, which says which plane is valid; and
@@ -13,14 +13,24 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace {
+
+constexpr const char* usage = R"(usage: 22_heat [STEPS]
+
+Computes how heat spreads in a plate: 5000 steps, or STEPS; 0: until "22_heat_watch stop" tells it to end.
+Meanwhile 22_heat_watch and 22_heat_watch.py can look at the session, which is called "heat" unless DSHM_NAME
+says otherwise.
+)";
 
 constexpr std::ptrdiff_t rows = 64;
 constexpr std::ptrdiff_t columns = 128;
@@ -71,6 +81,22 @@ std::uint64_t checksum(const double* numbers) {
     return sum;
 }
 
+/// Ends the program if it is asked for help or given what is no number of steps.
+long wanted_steps(int argc, char** argv) {
+    const std::string_view text = argc > 1 ? argv[1] : "5000";
+    if (text == "--help" || text == "-h") {
+        std::fputs(usage, stdout);
+        std::exit(0);
+    }
+    long steps = 0;
+    const auto [after, error] = std::from_chars(text.data(), text.data() + text.size(), steps);
+    if (argc > 2 || error != std::errc() || after != text.data() + text.size() || steps < 0) {
+        std::fputs(usage, stderr);
+        std::exit(2);
+    }
+    return steps;
+}
+
 dshm::SessionOptions called_heat() {
     dshm::SessionOptions options;
     if (std::getenv("DSHM_NAME") == nullptr)
@@ -81,10 +107,10 @@ dshm::SessionOptions called_heat() {
 } // namespace
 
 int main(int argc, char** argv) {
+    const long wanted = wanted_steps(argc, argv); // first: help needs no session
     dshm::Session session(argc, argv, called_heat());
     if (dshm::nprocs() == 1)
         dshm::addprocs(2);
-    const long wanted = argc > 1 ? std::atol(argv[1]) : 5000;
 
     const Grid grid({rows, columns, 2}, dshm::init([](const Grid& all) {
                         for (const std::ptrdiff_t k : all.localindices())

@@ -8,15 +8,23 @@
 #include <dshm/attach.hpp>
 #include <dshm/dshm.hpp>
 
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <string>
+#include <system_error>
 #include <thread>
 
 namespace {
+
+constexpr const char* usage = R"(usage: 22_heat_watch [PICTURES [NAME]]
+       22_heat_watch stop [NAME]
+
+Prints the plate of a running 22_heat, 3 times unless PICTURES says otherwise, each time after a later step; or
+tells it to end. NAME is the session's, "heat" unless 22_heat was given another DSHM_NAME.
+)";
 
 struct Plate {
     explicit Plate(const dshm::Client& client)
@@ -53,6 +61,14 @@ void print_plate(const Plate& plate, long step) {
     std::fflush(stdout);
 }
 
+/// -1 for what is no number of pictures.
+int number_of(const std::string& text) {
+    int number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [after, error] = std::from_chars(text.data(), end, number);
+    return error == std::errc() && after == end ? number : -1;
+}
+
 void watch(const dshm::Client& client, int pictures) {
     const Plate plate(client);
     for (long seen = -1; pictures > 0; --pictures) {
@@ -69,11 +85,16 @@ void watch(const dshm::Client& client, int pictures) {
 
 int main(int argc, char** argv) try {
     const std::string what = argc > 1 ? argv[1] : "3";
+    const bool help = what == "--help" || what == "-h";
+    if (help || argc > 3 || (what != "stop" && number_of(what) < 0)) {
+        std::fputs(usage, help ? stdout : stderr);
+        return help ? 0 : 2;
+    }
     const dshm::Client client = dshm::attach(argc > 2 ? argv[2] : "heat");
     if (what == "stop")
         client.channel<std::string>("commands").put("stop");
     else
-        watch(client, std::atoi(what.c_str()));
+        watch(client, number_of(what));
 } catch (const std::exception& error) {
     std::fprintf(stderr, "22_heat_watch: %s\n", error.what());
     return 1;

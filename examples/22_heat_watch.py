@@ -69,16 +69,20 @@ def watch(session, times, picture):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Watches the plate of 22_heat.")
-    parser.add_argument("--plot", metavar="FILE.png")
-    parser.add_argument("times", metavar="TIMES", type=int, nargs="?", default=3)
-    parser.add_argument("name", metavar="NAME", nargs="?", default="heat")
+    parser = argparse.ArgumentParser(description="Watches the plate of a running 22_heat.")
+    parser.add_argument("--plot", metavar="FILE.png", help="makes a picture of the last state, by Matplotlib")
+    parser.add_argument("times", metavar="TIMES", type=int, nargs="?", default=3, help="how often it looks (3)")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="heat", help="the session's name (heat)")
     given = parser.parse_args()
+    if given.times < 0:
+        parser.error(f"TIMES is {given.times}")
     try:
         with dshm.attach(given.name) as session:
             watch(session, given.times, given.plot)
     except dshm.Error as error:
         sys.exit(f"22_heat_watch.py: {error}")
+    except KeyError as error:
+        sys.exit(f"22_heat_watch.py: session {given.name} shares no {error}: it is not that of 22_heat")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ import argparse
 import ctypes
 import ctypes.util
 import glob
+import math
+import numbers
 import os
 import sys
 
@@ -42,7 +44,7 @@ class Error(RuntimeError):
 
 
 class NotFound(Error, KeyError):
-    """There is no array of that name."""
+    """There is nothing of that name."""
 
     def __str__(self):
         return RuntimeError.__str__(self)
@@ -94,6 +96,11 @@ _SIGNATURES = {
     "dshm_open_array": [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(_Array)],
     "dshm_release_array": [ctypes.POINTER(_Array)],
 }
+_TEXTS = {
+    "dshm_session_name": [ctypes.c_void_p],
+    "dshm_type_name": [ctypes.POINTER(_Array)],
+    "dshm_error": [],
+}
 
 
 def _candidates():
@@ -138,13 +145,10 @@ def _library():
         path = library_path()
         try:
             library = ctypes.CDLL(path)
-            for name, arguments in _SIGNATURES.items():
-                getattr(library, name).argtypes = arguments
-                getattr(library, name).restype = ctypes.c_int
-            library.dshm_session_name.argtypes = [ctypes.c_void_p]
-            library.dshm_session_name.restype = ctypes.c_char_p
-            library.dshm_error.argtypes = []
-            library.dshm_error.restype = ctypes.c_char_p
+            for result, functions in ((ctypes.c_int, _SIGNATURES), (ctypes.c_char_p, _TEXTS)):
+                for name, arguments in functions.items():
+                    getattr(library, name).argtypes = arguments
+                    getattr(library, name).restype = result
         except (OSError, AttributeError) as error:
             raise Error(f"{path} is no libdshm that this file can use: {error}") from None
         _loaded = library
@@ -172,6 +176,17 @@ def _name_bytes(name):
     return os.fsencode(name)
 
 
+def _milliseconds(seconds):
+    """For dshm_attach, to which a negative time is its own."""
+    if seconds is None:
+        return -1
+    if not isinstance(seconds, numbers.Real):
+        raise TypeError(f"dshm: a timeout is a number of seconds, not {type(seconds).__name__}")
+    if math.isnan(seconds):
+        raise ValueError("dshm: a timeout is a number of seconds, not NaN")
+    return int(min(max(0, seconds * 1000), 2**31 - 1))
+
+
 # ---- arrays --------------------------------------------------------------------------------------
 
 
@@ -186,6 +201,11 @@ class _Memory:
         if self.array.hold:
             _loaded.dshm_release_array(ctypes.byref(self.array))
 
+    def element(self):
+        """What its elements are: arguments for _type_code and _memory_format."""
+        name = _library().dshm_type_name(ctypes.byref(self.array)).decode(errors="replace")
+        return self.array.kind, self.array.element_size, name
+
     def buffer(self):
         """Its bytes; whatever is made over them keeps the memory held."""
         bytes_type = ctypes.c_char * self.array.bytes
@@ -197,15 +217,21 @@ class _Memory:
         return buffer
 
 
-def _type_code(kind, size):
+def _type_code(kind, size, name):
     """NumPy's name of an element type; void of the size for what is no number."""
+    if name == "bool" and size == 1:
+        return "?"
+    if name == "long double" and size == ctypes.sizeof(ctypes.c_longdouble):
+        return "g"
     sizes = {SIGNED: (1, 2, 4, 8), UNSIGNED: (1, 2, 4, 8), FLOATING: (4, 8), COMPLEX: (8, 16)}
     letters = {SIGNED: "i", UNSIGNED: "u", FLOATING: "f", COMPLEX: "c"}
     return f"{letters[kind]}{size}" if size in sizes.get(kind, ()) else f"V{size}"
 
 
-def _memory_format(kind, size):
+def _memory_format(kind, size, name):
     """The struct module's letter; None for what it has none for."""
+    if name == "bool" and size == 1:
+        return "?"
     letters = {(SIGNED, 1): "b", (SIGNED, 2): "h", (SIGNED, 4): "i", (SIGNED, 8): "q",
                (UNSIGNED, 1): "B", (UNSIGNED, 2): "H", (UNSIGNED, 4): "I", (UNSIGNED, 8): "Q",
                (FLOATING, 4): "f", (FLOATING, 8): "d"}
@@ -222,7 +248,7 @@ def _numpy():
 
 def _as_numpy(numpy, memory, dtype):
     array = memory.array
-    element = numpy.dtype(dtype or _type_code(array.kind, array.element_size))
+    element = numpy.dtype(_type_code(*memory.element()) if dtype is None else dtype)
     if element.itemsize != array.element_size:
         raise ValueError(f"dshm: elements have {array.element_size} bytes, and {element} has "
                          f"{element.itemsize}")
@@ -238,7 +264,7 @@ def _as_memoryview(memory):
     """One dimension, element after element, the first index running fastest."""
     array = memory.array
     view = memoryview(memory.buffer()).cast("B")
-    code = _memory_format(array.kind, array.element_size)
+    code = _memory_format(*memory.element())
     if code and array.size:
         view = view.cast(code)
     return view.toreadonly() if array.read_only else view
@@ -255,7 +281,8 @@ class Entry:
         self.name = os.fsdecode(entry.name)
         self.type = entry.type.decode(errors="replace")
         self.shape = tuple(entry.dims[:entry.dimensions])
-        self.dtype = None if entry.object else _type_code(entry.kind, entry.element_size)
+        self.dtype = (None if entry.object
+                      else _type_code(entry.kind, entry.element_size, self.type))
         self.bytes = entry.bytes
         self.read_only = bool(entry.read_only)
 
@@ -271,8 +298,7 @@ class Session:
     def __init__(self, name, timeout=None):
         self._client = None
         client = ctypes.c_void_p()
-        milliseconds = -1 if timeout is None else max(0, int(timeout * 1000))
-        _check(_library().dshm_attach(_name_bytes(name), milliseconds, ctypes.byref(client)))
+        _check(_library().dshm_attach(_name_bytes(name), _milliseconds(timeout), ctypes.byref(client)))
         self._client = client
         self.name = os.fsdecode(_library().dshm_session_name(client))
 
@@ -306,7 +332,10 @@ class Session:
         _check(_library().dshm_check_session(self._live()))
 
     def close(self):
-        """Leaves the session, as soon as no array of it is left here."""
+        """Leaves the session, as soon as no array of it is left here.
+
+        Until then the same session can be attached to again, and no other.
+        """
         if self._client is not None:
             client, self._client = self._client, None
             _check(_library().dshm_detach(client))
@@ -329,7 +358,8 @@ def attach(name, timeout=None):
     """Joins the running session of that name (its DSHM_NAME), of this user on this machine.
 
     Waits `timeout` seconds at most, 10 by default, for a session that does not answer. Raises Error
-    with what was found, ValueError for what is no name. One session at a time in a process.
+    with what was found, ValueError for what is no name. One session at a time in a process, and one that
+    was closed counts as long as an array of it lives.
     """
     return Session(name, timeout)
 

@@ -9,6 +9,17 @@ void throw_other_length(std::size_t dest, std::size_t source) {
                             " elements, the source " + std::to_string(source));
 }
 
+void require_same_size(std::size_t dest, std::size_t source) {
+    if (dest != source)
+        throw DimensionMismatch("dshm: map_inplace: the destination has " + std::to_string(dest) +
+                                " elements, a source " + std::to_string(source));
+}
+
+void throw_nothing_to_reduce() {
+    throw std::invalid_argument("dshm: reduce: an array without elements has no value; give it one "
+                                "by init(...)");
+}
+
 void require_same_participants(const std::vector<WorkerId>& dest,
                                const std::vector<WorkerId>& source) {
     if (dest != source)

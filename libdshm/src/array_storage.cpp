@@ -18,7 +18,8 @@ namespace {
 std::string list_of(std::span<const std::size_t> numbers) {
     std::string text;
     for (const std::size_t number : numbers)
-        text += (text.empty() ? "" : ", ") + std::to_string(number);
+        // Signed: whoever wrote -1 sees -1.
+        text += (text.empty() ? "" : ", ") + std::to_string(static_cast<std::ptrdiff_t>(number));
     return "(" + text + ")";
 }
 
@@ -57,8 +58,9 @@ runtime::ObjectHandle make_note(const ArrayShape& shape, const runtime::ArrayPla
 bool same_type(const runtime::ArrayNote& note, std::uint64_t elements, const ArrayShape& wanted) {
     if (elements != wanted.elements.bits())
         return false;
-    // Compilers differ in what they call a type; what numbers are is plain from their kind and size.
-    return wanted.elements.kind != ElementKind::other || note.type() == wanted.type;
+    // What numbers are is plain from their kind and size: long and long long are the same here.
+    return wanted.elements.kind != ElementKind::other ||
+           note.type_hash == runtime::hash_of_name(wanted.type_key);
 }
 
 [[noreturn]] void throw_other_type(const std::string& name, const runtime::ArrayNote& note,
@@ -85,6 +87,7 @@ ArrayStorage::ArrayStorage(const ArrayShape& shape, std::vector<WorkerId> partic
                                   .participants = std::move(participants),
                                   .name = std::move(name),
                                   .type = shape.type,
+                                  .type_key = shape.type_key,
                                   .file = {}})) {}
 
 // Nothing of the session is made before the file is complete.
@@ -98,7 +101,9 @@ ArrayStorage ArrayStorage::in(runtime::ArrayFile& file, const ArrayShape& shape,
                           .participants = std::move(participants),
                           .name = std::move(name),
                           .type = shape.type,
+                          .type_key = shape.type_key,
                           .file = file.place()});
+    file.unlock();
     return {object, runtime::current().file_mappings().adopt(object.object(), std::move(view),
                                                              file.place())};
 }
@@ -156,7 +161,7 @@ namespace {
 void require_not_closed(const runtime::ArrayNote* note) {
     // relaxed: who closes and who looks agree by other means about when.
     if (note == nullptr || note->closed.load(std::memory_order_relaxed) != 0)
-        throw std::out_of_range("dshm: this SharedArray has been closed");
+        throw std::out_of_range("dshm: this SharedArray has been closed, or never was one");
 }
 
 } // namespace
@@ -190,9 +195,10 @@ runtime::ArrayNote& ArrayStorage::find_note() const {
 
 void ArrayStorage::require_writable(const char* call) const {
     if (note().read_only())
-        throw std::logic_error("dshm: " + std::string(call) +
-                               ": this SharedArray is a file that was opened with mode(\"r\") and "
-                               "can only be read; open it with mode(\"r+\")");
+        throw std::invalid_argument(
+            "dshm: " + std::string(call) +
+            ": this SharedArray is a file that was opened with mode(\"r\") and "
+            "can only be read; open it with mode(\"r+\")");
 }
 
 void ArrayStorage::publish(const std::string& name) const {
@@ -204,6 +210,7 @@ void ArrayStorage::close() {
         return;
     // relaxed: as in require_not_closed().
     find_note().closed.store(1, std::memory_order_relaxed);
+    runtime::current().objects().withdraw_name(object_.object());
     unmap();
     object_ = runtime::ObjectHandle();
     data_ = nullptr;

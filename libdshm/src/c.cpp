@@ -1,8 +1,11 @@
 // dshm/c.h over dshm/attach.hpp. Every function catches everything.
 #include "dshm/c.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -12,11 +15,30 @@
 #include "dshm/attach.hpp"
 #include "dshm/detail/array_storage.hpp"
 #include "dshm/runtime/names.hpp"
+#include "dshm/shm/find_segment.hpp"
+
+namespace {
+
+// There is one client at a time: who has the turn may join, and gives it back when it has left.
+struct Attached;
+struct GiveBack {
+    void operator()(Attached* all) const noexcept;
+};
+using Turn = std::unique_ptr<Attached, GiveBack>;
+
+} // namespace
 
 // Shared by the program and by the arrays that it holds: the last of them leaves the session.
 struct dshm_client {
+    dshm_client(Turn mine, const char* name, const dshm::AttachOptions& options)
+        : turn(std::move(mine)), client(dshm::attach(name, options)),
+          session(client.session_name()) {}
+
+    Turn turn; // last to go
     dshm::Client client;
     std::string session;
+    pid_t maker = getpid();
+    std::atomic<long> arrays{0};
 };
 
 namespace {
@@ -35,20 +57,41 @@ static_assert(DSHM_SIGNED == static_cast<int>(ElementKind::signed_integer) &&
 
 // What `hold` points to. The client is last to go.
 struct Hold {
+    Hold(Client holder, const char* name)
+        : client(std::move(holder)),
+          storage(dshm::runtime::open_named(dshm::runtime::object_kind::array, name)),
+          type(storage.note().type()) {
+        client->arrays.fetch_add(1, std::memory_order_relaxed); // relaxed: for a text alone
+    }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    ~Hold() { client->arrays.fetch_sub(1, std::memory_order_relaxed); } // relaxed: as above
+
     Client client;
     ArrayStorage storage;
+    std::string type;
     std::atomic<long> count{1};
 };
 
-// The one that is attached and not detached. A second detach finds another here, and is an error. Never
-// destroyed: a program that just ends need not wait for the launcher.
+// `client` is the one that is attached and not detached: a second detach finds another here, and is an
+// error. `last` is that one, or the one before, which arrays hold. Never destroyed: a program that just
+// ends need not wait for the launcher.
 struct Attached {
     std::mutex lock;
+    std::condition_variable changed; // of `taken` to false, or of `last`
+    bool taken = false;
     Client client;
+    std::weak_ptr<dshm_client> last;
 };
 Attached& attached() {
     static auto* const only = new Attached;
     return *only;
+}
+
+void GiveBack::operator()(Attached* all) const noexcept {
+    const std::lock_guard guard(all->lock);
+    all->taken = false;
+    all->changed.notify_all();
 }
 
 thread_local std::string last_error;
@@ -110,6 +153,60 @@ void set_dims(Target& target, const Dims& dims) {
     target.dimensions = static_cast<std::int32_t>(dims.size());
 }
 
+std::string held_text(const dshm_client& client, bool ended) {
+    const long arrays =
+        client.arrays.load(std::memory_order_relaxed); // relaxed: for the text alone
+    return std::to_string(arrays) + (arrays == 1 ? " array" : " arrays") + " of session '" +
+           client.session + (ended ? "', which has ended," : "'") +
+           (arrays == 1 ? " is still held; drop it first" : " are still held; drop them first");
+}
+
+// A client that there is already: may it be used for `name` once more? Throws std::logic_error if not.
+void require_same(const dshm_client& held, const char* name) {
+    if (held.maker != getpid())
+        throw std::logic_error("dshm: attach: this process was forked by one that is attached to "
+                               "session '" +
+                               held.session +
+                               "', and has no part in it; attach in a program that starts afresh");
+    if (attached().client)
+        throw std::logic_error("dshm: attach: this program is attached to session '" +
+                               held.session + "' already; leave it first");
+    if (dshm::shm::link_name_of(name) != dshm::shm::link_name_of(held.session))
+        throw std::logic_error("dshm: attach: " + held_text(held, false));
+    try {
+        dshm::runtime::current().check_session();
+    } catch (const std::runtime_error&) {
+        throw std::logic_error("dshm: attach: " + held_text(held, true));
+    }
+}
+
+// The client that arrays still hold after its detach, or the turn to make a new one. Waits for one that
+// is just joining or leaving in another thread.
+Client held_client(const char* name, Turn& turn) {
+    Attached& all = attached();
+    Client held; // goes after the lock, if it is the last
+    std::unique_lock guard(all.lock);
+    all.changed.wait(guard, [&] { return !all.taken || (held = all.last.lock()); });
+    if (held) {
+        require_same(*held, name);
+        all.client = held;
+    } else {
+        all.taken = true;
+        turn.reset(&all);
+    }
+    return held;
+}
+
+Client new_client(Turn turn, const char* name, const dshm::AttachOptions& options) {
+    auto made = std::make_shared<dshm_client>(std::move(turn), name, options);
+    Attached& all = attached();
+    const std::lock_guard guard(all.lock);
+    all.client = made;
+    all.last = made;
+    all.changed.notify_all();
+    return made;
+}
+
 dshm_entry entry_of(const NamedObject& object) {
     dshm_entry entry{};
     entry.name = object.name.c_str();
@@ -145,13 +242,11 @@ int dshm_attach(const char* name, int timeout_milliseconds, dshm_client** client
         dshm::AttachOptions options;
         if (timeout_milliseconds >= 0)
             options.timeout = std::chrono::milliseconds(timeout_milliseconds);
-        dshm::Client made = dshm::attach(name, options);
-        std::string session = made.session_name();
-        auto shared =
-            std::make_shared<dshm_client>(dshm_client{std::move(made), std::move(session)});
-        *client = shared.get();
-        const std::lock_guard guard(attached().lock);
-        attached().client = std::move(shared);
+        Turn turn;
+        Client joined = held_client(name, turn);
+        if (!joined)
+            joined = new_client(std::move(turn), name, options);
+        *client = joined.get();
     });
 }
 
@@ -193,12 +288,15 @@ int dshm_open_array(dshm_client* client, const char* name, dshm_array* array) {
         require(name != nullptr && array != nullptr, "dshm_open_array", "the name or the array");
         const Client shared = shared_client(client, "dshm_open_array");
         dshm::runtime::current().check_session_in_passing();
-        auto hold = std::unique_ptr<Hold>(new Hold{
-            shared,
-            ArrayStorage(dshm::runtime::open_named(dshm::runtime::object_kind::array, name))});
+        auto hold = std::make_unique<Hold>(shared, name);
         *array = array_of(hold->storage);
         array->hold = hold.release();
     });
+}
+
+const char* dshm_type_name(const dshm_array* array) {
+    const bool held = array != nullptr && array->hold != nullptr;
+    return held ? static_cast<const Hold*>(array->hold)->type.c_str() : "";
 }
 
 int dshm_hold_array(const dshm_array* array) {

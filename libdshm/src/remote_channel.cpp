@@ -20,19 +20,20 @@ runtime::Channel::Shape checked_shape(std::size_t capacity, int owner, std::size
             owner};
 }
 
-runtime::ObjectHandle make(const runtime::Channel::Shape& shape, std::string_view type,
+runtime::ObjectHandle make(const runtime::Channel::Shape& shape, const ChannelType& type,
                            std::string_view name = {}) {
     const std::size_t bytes = runtime::Channel::bytes(shape);
-    const std::size_t texts = runtime::ChannelTexts::bytes_for(name, type);
+    const std::size_t texts = runtime::ChannelTexts::bytes_for(name, type.text);
     runtime::ObjectHandle object(bytes,
                                  {.kind = runtime::object_kind::channel,
-                                  .type_hash = runtime::hash_of_name(type),
+                                  .type_hash = runtime::hash_of_name(type.key),
                                   .user = {shape.capacity, texts}},
                                  texts);
     auto* const block = static_cast<std::byte*>(object.address());
     runtime::Channel::make(block, shape);
     if (texts != 0)
-        runtime::ChannelTexts::write(block + shm::ObjectTable::note_offset(0, bytes), name, type);
+        runtime::ChannelTexts::write(block + shm::ObjectTable::note_offset(0, bytes), name,
+                                     type.text);
     return object;
 }
 
@@ -47,11 +48,11 @@ ChannelHandle::ChannelHandle(runtime::ObjectHandle object)
     : object_(object), channel_(channel_of(object_)) {}
 
 ChannelHandle::ChannelHandle(std::size_t capacity, int owner, std::size_t plain_bytes,
-                             std::string_view type)
+                             const ChannelType& type)
     : ChannelHandle(make(checked_shape(capacity, owner, plain_bytes), type)) {}
 
 ChannelHandle ChannelHandle::create(const std::string& name, std::size_t capacity,
-                                    std::size_t plain_bytes, std::string_view type) {
+                                    std::size_t plain_bytes, const ChannelType& type) {
     const auto shape = checked_shape(capacity, myid(), plain_bytes);
     runtime::require_free_name(runtime::object_kind::channel, name);
     const runtime::ObjectHandle made = make(shape, type, name);
@@ -59,12 +60,13 @@ ChannelHandle ChannelHandle::create(const std::string& name, std::size_t capacit
     return ChannelHandle(made);
 }
 
-ChannelHandle ChannelHandle::open(const std::string& name, std::string_view type) {
+ChannelHandle ChannelHandle::open(const std::string& name, const ChannelType& type) {
     const runtime::ObjectHandle object = runtime::open_named(runtime::object_kind::channel, name);
     const auto view = runtime::current().objects().view(object.object());
-    if (view.description.type_hash != runtime::hash_of_name(type))
+    if (view.description.type_hash != runtime::hash_of_name(type.key))
         throw std::invalid_argument("dshm: the channel '" + name +
-                                    "' has messages of another type than " + std::string(type));
+                                    "' has messages of another type than " +
+                                    std::string(type.text));
     return ChannelHandle(object);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <limits>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -41,6 +42,22 @@ std::optional<Number> number_variable(const char* name) {
     return value;
 }
 
+// K, M and G are powers of 1024.
+std::optional<std::size_t> bytes_variable(const char* name) {
+    const auto text = variable(name);
+    if (!text)
+        return std::nullopt;
+    std::size_t value = 0;
+    const auto [after, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    const std::string_view unit = after;
+    const std::size_t shift = unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : 0;
+    if (error != std::errc() || (shift == 0 && !unit.empty()) ||
+        value > std::numeric_limits<std::size_t>::max() >> shift)
+        throw std::invalid_argument("dshm: " + std::string(name) + "='" + *text +
+                                    "' is not a size: bytes, or with K, M or G");
+    return value << shift;
+}
+
 std::optional<bool> flag_variable(const char* name) {
     const auto text = variable(name);
     if (!text)
@@ -70,7 +87,7 @@ SessionOptions completed(SessionOptions options) {
             field = std::move(value);
     };
     fill(options.name, variable("DSHM_NAME"));
-    fill(options.capacity, number_variable<std::size_t>("DSHM_CAPACITY"));
+    fill(options.capacity, bytes_variable("DSHM_CAPACITY"));
     fill(options.workers, number_variable<int>("DSHM_WORKERS"));
     fill(options.seed, number_variable<std::uint64_t>("DSHM_SEED"));
     fill(options.tag_output, flag_variable("DSHM_TAG_OUTPUT"));

@@ -56,6 +56,14 @@ last = re.search(r"after (\d+) steps", output)
 check(last and int(last[1]) >= second[-1], "at a later step", output)
 check(output.endswith("bit by bit what one process computes\n"), "with the serial result", output)
 
+case("help and wrong arguments")
+for command in ([HEAT], [WATCH], [sys.executable, WATCH_PY]):
+    code, output, errors = run(*command, "--help")
+    check(code == 0 and output.startswith("usage: 22_heat") and errors == "", "--help", code, output, errors)
+    for arguments in (["heat"], ["3x"], ["-1"], ["1", "2", "3"]):
+        code, output, errors = run(*command, *arguments)
+        check(code == 2 and output == "" and "usage: 22_heat" in errors, arguments, code, output, errors)
+
 case("nothing to watch")
 for command in ([WATCH, "1", heat.name], [sys.executable, WATCH_PY, "1", heat.name]):
     code, output, errors = run(*command)

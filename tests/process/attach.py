@@ -123,6 +123,12 @@ try:
     raise SystemExit("nothing raised")
 except dshm.Error as error:
     assert "no such session" in str(error) and name in str(error), error
+for bad, kind in (("grid", TypeError), (b"1", TypeError), (float("nan"), ValueError)):
+    try:
+        dshm.attach(name, bad)
+        raise SystemExit("nothing raised")
+    except kind as error:
+        assert "timeout is a number of seconds" in str(error)
 for bad, kind in (("a/b", ValueError), ("a\\0b", ValueError), (3, TypeError)):
     try:
         dshm.attach(bad)
@@ -133,7 +139,9 @@ session = dshm.attach(name, timeout=20)
 assert session.name == name
 kinds = {entry.name: entry for entry in session.names()}
 assert kinds["numbers"].kind == "channel" and kinds["cube"].shape == (2, 3, 4), kinds
-assert [entry.name for entry in session.arrays()] == ["cube", "file", "grid", "none", "particles", "waves"]
+assert [entry.name for entry in session.arrays()] == [
+    "cube", "file", "flags", "grid", "none", "particles", "precise", "waves"]
+assert kinds["flags"].dtype == "?" and kinds["precise"].dtype == "g"
 assert kinds["file"].read_only and not kinds["grid"].read_only
 assert kinds["cube"].dtype == "i4" and kinds["particles"].dtype == "V16" and kinds["waves"].dtype == "c16"
 try:
@@ -142,6 +150,11 @@ try:
 except dshm.NotFound as error:
     assert "missing" in str(error)
     assert isinstance(error, KeyError)
+try:
+    session.array("numbers")
+    raise SystemExit("nothing raised")
+except ValueError as error:
+    assert "'numbers' is a channel, not an array" in str(error)
 """
 
 WITH_NUMPY = BOTH + """
@@ -158,6 +171,10 @@ assert session.array("grid")[1, 2] == -7
 assert session.array("waves").dtype == numpy.complex128 and session.array("waves")[2] == 1.5 - 2.5j
 assert session.array("cube").shape == (2, 3, 4) and session.array("cube").dtype == numpy.int32
 assert session.array("none").size == 0
+flags = session.array("flags")
+assert flags.dtype == numpy.bool_ and flags.tolist() == [False, True, False] and grid[:3, 0][flags].size == 1
+precise = session.array("precise")
+assert precise.dtype == numpy.longdouble and precise[1] == 0.25
 raw = session.array("particles")
 assert raw.dtype.itemsize == 16 and raw.shape == (6,)
 named = session.array("particles", dtype=[("x", "f8"), ("charge", "i4"), ("id", "i4")])
@@ -185,7 +202,15 @@ try:
     raise SystemExit("nothing raised")
 except dshm.Error as error:
     assert "closed" in str(error)
-del row, raw, named, file
+again = dshm.attach(name)     # that place
+assert again.name == name and again.array("grid")[1, 2] == -7
+again.close()
+try:
+    dshm.attach(name + "-other")
+    raise SystemExit("nothing raised")
+except dshm.Error as error:
+    assert "arrays of session '" + name + "' are still held; drop them first" in str(error), error
+del row, raw, named, file, flags, precise
 gc.collect()
 with dshm.attach(name) as again:
     assert again.array("grid")[1, 2] == -7
@@ -206,12 +231,27 @@ assert session.array("file").readonly and list(session.array("file")) == [float(
 assert len(session.array("none")) == 0 and len(session.array("particles")) == 96
 session.close()
 assert grid[7] == -7.0
+with dshm.attach(name) as again:     # grid lives
+    flags = again.array("flags")
+    assert flags.format == "?" and flags.tolist() == [False, True, False]
+    try:
+        dshm.attach(name)
+        raise SystemExit("nothing raised")
+    except dshm.Error as error:
+        assert "already" in str(error)
+assert grid[7] == -7.0 and flags[1]
+del flags
 try:
-    dshm.attach(name)
+    dshm.attach(name + "-other")
     raise SystemExit("nothing raised")
 except dshm.Error as error:
-    assert "already" in str(error)   # grid lives
+    assert "1 array of session '" + name + "' is still held; drop it first" in str(error), error
 del grid
+try:
+    dshm.attach(name + "-other")
+    raise SystemExit("nothing raised")
+except dshm.Error as error:
+    assert "no such session" in str(error)
 dshm.attach(name).close()
 print("good")
 """

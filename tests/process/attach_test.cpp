@@ -3,17 +3,21 @@
 // Here they are forked children that have no session of their own; attach.py starts real ones.
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <complex>
+#include <functional>
 #include <map>
 #include <thread>
 
 #include "dshm/attach.hpp"
 #include "dshm/launch/join_word.hpp"
 #include "dshm/os/file_lock.hpp"
+#include "dshm/runtime/first_touch.hpp"
 #include "session_case.hpp"
 
 using namespace dshm;
@@ -127,7 +131,15 @@ TEST_CASE("an array is the same memory in an attached program, and types are che
             wrong([&] { session.array<double, 1>("grid"); });
             wrong([&] { session.array<std::uint64_t>("counts"); });
             DEMAND(has(thrown_by<std::out_of_range>([&] { session.array<int>("none"); }), "none"));
-            thrown_by<std::out_of_range>([&] { session.channel<int>("grid"); });
+            const auto other = RemoteChannel<int>::create("commands");
+            DEMAND(has(wrong([&] { session.channel<int>("grid"); }),
+                       "'grid' is an array, not a channel"));
+            DEMAND(has(wrong([&] { session.array<int>("commands"); }),
+                       "'commands' is a channel, not an array"));
+            const auto both = RemoteChannel<int>::create("grid");
+            both.put(5);
+            DEMAND(session.channel<int>("grid").take() == 5);
+            DEMAND((session.array<double, 2>("grid").dims() == seen.dims()));
         });
         DEMAND(grid(1, 1) == -1 && counts[4] == 7 && particles[1].charge == -1);
     });
@@ -181,6 +193,34 @@ TEST_CASE("an attached program makes channels and arrays that go with it") {
         }
         thrown_by<std::out_of_range>([] { RemoteChannel<std::string>::open("mine"); });
         DEMAND(counters().objects == before.objects + 2);
+    });
+}
+
+TEST_CASE("an attached program makes a large array, whose pages it makes alone") {
+    in_session(2, [] {
+        const Holdings before;
+        constexpr std::size_t count = runtime::FirstTouch::least_bytes / sizeof(int) * 3 / 2;
+        const auto made = RemoteChannel<SharedArray<int>>::create("made", 1);
+        const pid_t client = start_client(here(), [](Client& session) {
+            const SharedArray<int> array(count, named("large"));
+            DEMAND(std::all_of(array.begin(), array.end(), [](int x) { return x == 0; }));
+            array[0] = 1;
+            array[count - 1] = 2;
+            session.channel<SharedArray<int>>("made").put(array);
+        });
+        {
+            const SharedArray<int> array = made.take();
+            DEMAND(left_well(wait_for(client)));
+            DEMAND(array.size() == count && array.procs() == workers());
+            const auto ends = [] {
+                const auto all = SharedArray<int>::open("large");
+                return all[0] + all[count / 2] + all[count - 1];
+            };
+            for (const WorkerId worker : workers())
+                DEMAND(fetch_from(worker, ends) == 3);
+            DEMAND(reduce(std::plus<>(), array) == 3);
+        }
+        until([&] { return counters().objects == before.objects + 1; });
     });
 }
 
@@ -499,15 +539,33 @@ TEST_CASE("what the dead have left of joining is cleared away") {
         for (std::size_t i = 0; i < joins.size(); ++i)
             put(i, question);
         put(3, JoinWord::accepted(dead, {200, 7}));
-        put(4, JoinWord::refused(dead, launch::Refusal::no_slot));
+        put(4, JoinWord::refused(question, launch::Refusal::no_slot));
         put(5, JoinWord{question.bits | 0xf0});
         // A question of a process that has the number of a living one, and is another.
         put(6, JoinWord{JoinWord::asking(getpid()).bits ^ 0xff00});
         put(7, JoinWord::asking(1 << 30));
+        // The same of one that was refused.
+        const auto refused =
+            JoinWord::refused(JoinWord::asking(getpid()), launch::Refusal::many_clients);
+        DEMAND(refused.why() == launch::Refusal::many_clients);
+        DEMAND(refused.asker() == launch::Asker::there);
+        put(2, JoinWord{refused.bits ^ 0xff'0000});
         run_client([](Client& session) { DEMAND(session.names().empty()); });
         for (const shm::Word64& place : joins)
             DEMAND(place.load(std::memory_order_acquire) == 0);
         DEMAND(rows_in(LifePhase::attached) == 0);
+    });
+}
+
+TEST_CASE("a program with any name is let in") {
+    in_session(0, [] {
+        const pid_t odd = start_child([name = here()] {
+            prctl(PR_SET_NAME, "a) R\n(b 1");
+            DEMAND(os::start_of_process(getpid()).value_or(0) > 1);
+            const Client session = attach(name);
+            DEMAND(session.names().empty());
+        });
+        DEMAND(left_well(wait_for(odd)));
     });
 }
 

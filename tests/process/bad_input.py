@@ -54,8 +54,17 @@ refused("a directory", ["-n", "1", "/tmp"], 126, "/tmp")
 for tolerance in ("x", "-1", "1", "1e-12x"):
     refused(f"a bad tolerance '{tolerance}'", ["-n", "1", f"--verify={tolerance}", SUBJECT, "workers"], 2, "verify")
 refused("a bad affinity", ["-n", "1", "--affinity", "sideways", SUBJECT, "workers"], 9, "sideways")
-refused("a bad capacity", ["-n", "1", "--capacity", "12q", SUBJECT, "workers"], 9, "12q")
+for capacity in ("12q", "M", "256MB", "256 M", "-1", "99999999999G", "99999999999999999999"):
+    refused(f"a bad capacity '{capacity}'", ["-n", "1", f"--capacity={capacity}", SUBJECT, "workers"], 9,
+            f"'{capacity}'", "bytes, or with K, M or G")
 refused("a bad name", ["-n", "1", "--name", "a/b", SUBJECT, "workers"], 9, "a/b")
+
+case("a capacity")
+for capacity in (str(256 << 20), "262144K", "256M", "1G"):
+    code, output, errors = run("-n", "1", "--verbose", "--capacity", capacity, SUBJECT, "workers")
+    size = 1024 if capacity == "1G" else 256
+    check(code == 0 and f" {size} MiB of address space" in errors, f"of {capacity}", code, errors)
+check("K, M or G" in run("--help")[1], "--help says so")
 
 case("help and version")
 for option in ("--help", "--version"):

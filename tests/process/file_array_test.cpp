@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -70,13 +71,15 @@ std::string refused(const Arguments&... arguments) {
     return thrown_by<E>([&] { SharedVector<int>::map_file(arguments...); });
 }
 
-bool is_mapped_here(const std::string& path) {
+// Those whose paths begin so.
+std::size_t files_mapped_here(const std::string& path) {
     std::ifstream maps("/proc/self/maps");
+    std::size_t found = 0;
     for (std::string line; std::getline(maps, line);)
-        if (has(line, path))
-            return true;
-    return false;
+        found += has(line, path) ? 1u : 0u;
+    return found;
 }
+bool is_mapped_here(const std::string& path) { return files_mapped_here(path) != 0; }
 
 void write_text(const char* path, const std::string& text) { std::ofstream(path) << text; }
 
@@ -100,6 +103,23 @@ std::uint64_t objects() { return counters().objects; }
 } // namespace
 
 // ---- modes --------------------------------------------------------------------------------------
+
+TEST_CASE("processes that lengthen one file at once cut it for nobody") {
+    const Directory directory;
+    in_session(3, [&] {
+        for (int round = 0; round < 30; ++round) {
+            const std::string path = directory / std::to_string(round).c_str();
+            everywhere(
+                [](const std::string& file) {
+                    const std::size_t size = 1000 * static_cast<std::size_t>(myid());
+                    const auto mine = SharedVector<char>::map_file(file, size, mode("a+"));
+                    mine[static_cast<std::ptrdiff_t>(size) - 1] = 'x';
+                },
+                path);
+            DEMAND(fs::file_size(path) == 4000);
+        }
+    });
+}
 
 TEST_CASE("modes of files do what they do in Julia") {
     const Directory directory;
@@ -207,11 +227,48 @@ TEST_CASE("arrays in files go where others go") {
             back.close();
             thrown_by<std::out_of_range>([&] { array.at(0, 0); });
         }
-        DEMAND(!is_mapped_here(path));
-        until([] {
-            fetch([] {});
-            return objects() == 0;
+        // A worker may have let go last.
+        until([&] {
+            SharedVector<int>::map_file(directory / "b", 1);
+            return objects() == 0 && !is_mapped_here(path);
         });
+    });
+}
+
+TEST_CASE("a worker keeps the last files that it let go of while others hold the arrays") {
+    const Directory directory;
+    in_session(1, [&] {
+        constexpr std::size_t most = runtime::FileMappings::most_kept;
+        const auto kept = [&] {
+            return fetch_from(
+                2, [](const std::string& path) { return files_mapped_here(path); },
+                directory.path() + "/kept");
+        };
+        std::vector<SharedVector<int>> arrays;
+        for (std::size_t i = 0; i < 2 * most; ++i) {
+            // Made before, or the maker's mapping has no name.
+            const std::string path = directory.path() + "/kept" + std::to_string(i);
+            write_file<int>(path, std::vector<int>(1000));
+            arrays.push_back(SharedVector<int>::map_file(path, 1000));
+            fetch_from(2, [array = arrays.back()] { array[0] = 1; });
+            DEMAND(kept() == std::min(i + 1, most));
+        }
+        const SharedVector<int> last = arrays.back();
+        const auto where = [last] { return reinterpret_cast<std::uintptr_t>(last.data()); };
+        const std::uintptr_t first = fetch_from(2, where);
+        DEMAND(fetch_from(2, where) == first && kept() == most);
+        DEMAND(files_mapped_here(directory / "kept") == 2 * most);
+        // Who drops the last handle of all unmaps at once; the worker when it sleeps, or maps.
+        arrays.clear();
+        until([&] {
+            SharedVector<int>::map_file(directory / "other", 1);
+            return files_mapped_here(directory / "kept") == 1;
+        });
+        until([&] {
+            fetch_from(2, [last] { last[1] = 1; });
+            return kept() == 1;
+        });
+        DEMAND(fetch_from(2, [last] { return last[0] + last[1]; }) == 2);
     });
 }
 
@@ -350,6 +407,16 @@ TEST_CASE("a file that was replaced or cut is refused by who comes later") {
                    "No such file"));
         fs::rename(directory / "b", path);
         DEMAND(fetch([array] { return array[0]; }) == 0);
+        // Also who has had it, and keeps it mapped.
+        fs::rename(path, directory / "b");
+        DEMAND(has(thrown_by<RemoteException>([&] { fetch([array] { return array[0]; }); }),
+                   "No such file"));
+        fs::rename(directory / "b", path);
+        fs::resize_file(path, 100);
+        DEMAND(has(thrown_by<RemoteException>([&] { fetch([array] { return array[0]; }); }),
+                   "was cut"));
+        fs::resize_file(path, 4000);
+        DEMAND(fetch([array] { return array[999]; }) == 0);
         const auto other = SharedVector<int>::map_file(directory / "c", 1000);
         fs::resize_file(directory / "c", 100);
         DEMAND(has(thrown_by<RemoteException>([&] { fetch([other] { return other[0]; }); }),

@@ -103,6 +103,54 @@ TEST_CASE("nobody waits for participants that are busy or stopped") {
     });
 }
 
+TEST_CASE("a busy participant is sent nothing, and a stopped one no more than one task") {
+    in_session(3, [] {
+        const Flag begun, end;
+        const auto busy = spawn_at(2, [begun, end] {
+            begun.raise();
+            end.await();
+        });
+        begun.await();
+        kill(worker_info(3).os_pid, SIGSTOP);
+        for (int i = 0; i < 5; ++i)
+            make_array({2, 3, 4}, runtime::FirstTouch::least_bytes);
+        runtime::Process& process = runtime::current();
+        const auto tasks_waiting = [&](WorkerId worker) {
+            const auto& inbox =
+                process.processes().area(process.find_member(worker)->owner.slot).inbox;
+            const auto front = inbox.peek();
+            return !front ? 0 : inbox.peek_behind(front->position, 1) ? 2 : 1;
+        };
+        DEMAND(tasks_waiting(2) == 0);
+        DEMAND(tasks_waiting(3) <= 1);
+        kill(worker_info(3).os_pid, SIGCONT);
+        end.raise();
+        fetch(busy);
+    });
+}
+
+TEST_CASE("a task that is cut short with its maker is nobody's failure to report") {
+    const Outcome outcome = in_session(1, [] {
+        for (int i = 0; i < 10; ++i) {
+            const auto both = addprocs(2);
+            const auto maker = spawn_at(both[0], [helper = both[1], me = both[0]] {
+                make_array({helper, me});
+            });
+            usleep(static_cast<useconds_t>(i) * 2000);
+            for (const WorkerId worker : both)
+                kill(worker_info(worker).os_pid, SIGKILL);
+            until([&] { return has_ended(both[0]) && has_ended(both[1]); });
+            try {
+                fetch(maker);
+            } catch (const ProcessExitedException&) {
+                // as far as it had come
+            }
+        }
+        expect_nothing_left();
+    });
+    CHECK(!has(outcome.errors, "nobody waited"));
+}
+
 TEST_CASE("participants that die meanwhile cost nothing") {
     in_session(1, [] {
         for (int i = 0; i < 10; ++i) {

@@ -77,7 +77,7 @@ for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/f
         os.mkdir(path)
         group = path
         with open(f"{path}/{limit}", "w") as file:
-            file.write(str(400 * MEBIBYTE))
+            file.write(str(256 * MEBIBYTE))
         break
     except OSError:
         if group:
@@ -85,11 +85,17 @@ for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/f
         group = None
 if group:
     enter = f"echo $$ > {group}/cgroup.procs && exec "
-    code, output, errors = shell(enter + f"{RUN} -n 2 --capacity {1 << 30} {SUBJECT} array {600 * MEBIBYTE}")
-    check(code == 0 and errors == "" and is_exhausted(output, 600 * MEBIBYTE, "container"), "one array", code, output,
+    code, output, errors = shell(enter + f"{RUN} -n 2 --capacity {1 << 30} {SUBJECT} array {400 * MEBIBYTE}")
+    check(code == 0 and errors == "" and is_exhausted(output, 400 * MEBIBYTE, "container"), "one array", code, output,
           errors)
     code, output, errors = shell(enter + f"{RUN} -n 2 --capacity {1 << 30} {SUBJECT} fill {10 * MEBIBYTE}")
     check(code == 0 and "container" in output and "went on after" in output, "many arrays", code, output, errors)
+    for huge in (0, 1):
+        for _ in range(3):
+            code, output, errors = shell(
+                enter + f"DSHM_HUGE={huge} {RUN} -n 4 --capacity {1 << 30} {SUBJECT} two-arrays {150 * MEBIBYTE}")
+            check(code == 0 and output == "refused\n" and "killed" not in errors,
+                  "two processes at once, of whose arrays each has room" + ", as huge pages" * huge, code, output, errors)
     os.rmdir(group)
 
 case("address space")

@@ -189,7 +189,8 @@ int main(int argc, char** argv) {
     app.add_option("--start", options.start,
                    "fork or exec: how workers are started, where the program does not say")
         ->check(start_mode);
-    app.add_option("--capacity", options.capacity, "bytes of address space of the segment");
+    app.add_option("--capacity", options.capacity,
+                   "address space of the segment: bytes, or with K, M or G (powers of 1024)");
     app.add_flag("--verify", options.verify,
                  "run every loop and map serially as well and compare, bit by bit; --verify=1e-12: "
                  "up to that relative difference")

@@ -13,8 +13,8 @@
 
 #include <algorithm>
 #include <complex>
-#include <concepts>
 #include <cstddef>
+#include <iterator>
 #include <span>
 #include <stdexcept>
 #include <type_traits>
@@ -86,6 +86,8 @@ struct RandomValue<std::complex<T>> {
 };
 
 [[noreturn]] void throw_other_length(std::size_t dest, std::size_t source);
+void require_same_size(std::size_t dest, std::size_t source); // DimensionMismatch
+[[noreturn]] void throw_nothing_to_reduce();
 void require_same_participants(const std::vector<WorkerId>& dest,
                                const std::vector<WorkerId>& source);
 void require_common_participant(const std::vector<WorkerId>& dest,
@@ -95,6 +97,15 @@ inline void require_same_length(std::size_t dest, std::size_t source) {
     if (dest != source)
         throw_other_length(dest, source);
 }
+
+// A vector, a span, a std::array, ... in memory that only this process has.
+template <class C>
+concept PrivateElements = requires(C& c) {
+    std::data(c);
+    std::size(c);
+}
+&&!requires(C & c) { c.storage(); }
+&&!requires(C & c) { c.derived(); };
 
 } // namespace detail
 
@@ -130,16 +141,15 @@ void map_inplace(F f, const SharedArray<T, N>& dest, const SharedArray<Us, Ms>&.
     } else {
         dest.storage().require_writable("map_inplace");
         ship::detail::require_shippable_closure<F>();
-        for (const std::size_t size : {sources.size()...})
-            if (size != dest.size())
-                detail::throw_other_size("map_inplace", std::span(&size, 1), dest.size());
+        (detail::require_same_size(dest.size(), sources.size()), ...);
         (detail::require_same_participants(dest.procs(), sources.procs()), ...);
         const bool in_place = ((static_cast<const void*>(dest.data()) == sources.data()) || ...);
         detail::for_each_part(
             detail::ArrayParts(dest), !in_place, [f, dest, sources...](const Range& part) {
+                auto function = f;
                 const auto end = static_cast<std::size_t>(part.last());
                 for (auto i = static_cast<std::size_t>(part.first()); i < end; ++i)
-                    dest[i] = static_cast<T>(f(sources[i]...));
+                    dest[i] = static_cast<T>(function(sources[i]...));
             });
     }
 }
@@ -153,6 +163,9 @@ auto reduce(Op op, const SharedArray<T, N>& array, const Ks&... keywords) {
     detail::Accepts<detail::keyword::init>::template check<Ks...>();
     using Total = detail::ReducedType<Op, T>;
     const detail::ArrayParts parts(array);
+    if constexpr (!detail::has_keyword<detail::keyword::init, Ks...>)
+        if (parts.count == 0)
+            detail::throw_nothing_to_reduce();
     return distributed(
         op, parts.numbers(),
         [op, array, count = parts.count](std::ptrdiff_t part) {
@@ -179,12 +192,13 @@ void copyto(const SharedArray<T, N>& dest, const SharedArray<U, M>& source) {
                   dest.begin() + part.first());
     });
 }
-// From and to memory that only this process has: done here. O(elements).
-template <class T, std::size_t N, class U>
-void copyto(const SharedArray<T, N>& dest, const std::vector<U>& source) {
+// From and to memory that only this process has (vectors, spans, Eigen's matrices and blocks, in the
+// order of columns): done here. O(elements).
+template <class T, std::size_t N, detail::PrivateElements C>
+void copyto(const SharedArray<T, N>& dest, const C& source) {
     dest.storage().require_writable("copyto");
-    detail::require_same_length(dest.size(), source.size());
-    std::copy(source.begin(), source.end(), dest.begin());
+    detail::require_same_length(dest.size(), std::size(source));
+    std::copy_n(std::data(source), std::size(source), dest.begin());
 }
 template <class T, std::size_t N, class Derived>
 void copyto(const SharedArray<T, N>& dest, const Eigen::DenseBase<Derived>& source) {
@@ -195,20 +209,23 @@ void copyto(const SharedArray<T, N>& dest, const Eigen::DenseBase<Derived>& sour
         for (Eigen::Index i = 0; i < source.rows(); ++i)
             *to++ = static_cast<T>(source.derived().coeff(i, j));
 }
-template <class T, class U, std::size_t M>
-void copyto(std::vector<T>& dest, const SharedArray<U, M>& source) {
+template <class C, class U, std::size_t M>
+requires detail::PrivateElements<std::remove_reference_t<C>>
+void copyto(C&& dest, const SharedArray<U, M>& source) {
     source.storage().require_open(source.size() * sizeof(U));
-    detail::require_same_length(dest.size(), source.size());
-    std::copy(source.begin(), source.end(), dest.begin());
+    detail::require_same_length(std::size(dest), source.size());
+    std::copy_n(source.begin(), source.size(), std::data(dest));
 }
+// A block of a matrix is a temporary, so it comes by const reference, as everywhere in Eigen.
 template <class Derived, class U, std::size_t M>
-void copyto(Eigen::PlainObjectBase<Derived>& dest, const SharedArray<U, M>& source) {
+void copyto(const Eigen::DenseBase<Derived>& dest, const SharedArray<U, M>& source) {
     source.storage().require_open(source.size() * sizeof(U));
     detail::require_same_length(static_cast<std::size_t>(dest.size()), source.size());
+    Derived& target = const_cast<Derived&>(dest.derived());
     const U* from = source.begin();
     for (Eigen::Index j = 0; j < dest.cols(); ++j)
         for (Eigen::Index i = 0; i < dest.rows(); ++i)
-            dest.coeffRef(i, j) = static_cast<typename Derived::Scalar>(*from++);
+            target.coeffRef(i, j) = static_cast<typename Derived::Scalar>(*from++);
 }
 
 } // namespace dshm

@@ -60,14 +60,15 @@ public:
     ~Client();
 
     // Throws std::out_of_range when there is nothing with the name, std::invalid_argument when it is
-    // of another type or number of dimensions, std::runtime_error when the session has ended.
+    // a channel, or of another type or number of dimensions, std::runtime_error when the session has
+    // ended.
     template <class T, std::size_t N = 1>
     SharedArray<T, N> array(const std::string& name) const {
         check();
         return SharedArray<T, N>::open(name);
     }
-    // The same. RemoteChannel<T>::create makes a new one, which this program then owns: it ends with
-    // the program.
+    // The same, and std::invalid_argument when it is an array. RemoteChannel<T>::create makes a new
+    // one, which this program then owns: it ends with the program.
     template <class T>
     RemoteChannel<T> channel(const std::string& name) const {
         check();
@@ -89,7 +90,7 @@ private:
 };
 
 // Joins the session of that name, or of that name in /dev/shm ("dshm.1000.weather"), of this user.
-// About 0.2 ms.
+// About 0.3 ms, and 0.4 ms when the session has been silent.
 //
 // Throws std::logic_error when this process has a Session or another Client, std::invalid_argument
 // for what cannot be a name, and std::runtime_error, which says what was found, when there is no such

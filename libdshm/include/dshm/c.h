@@ -28,8 +28,8 @@ extern "C" {
 
 enum {
     DSHM_OK = 0,
-    DSHM_INVALID = 1,   /* an argument that cannot be */
-    DSHM_NOT_FOUND = 2, /* no array of that name */
+    DSHM_INVALID = 1,   /* an argument that cannot be, or the name of a channel */
+    DSHM_NOT_FOUND = 2, /* nothing of that name */
     DSHM_MISUSE = 3,    /* not now, or not in this process */
     DSHM_FAILED = 4,    /* no such session, or it has ended, or the system refused */
     DSHM_NO_MEMORY = 5
@@ -69,7 +69,9 @@ typedef struct dshm_entry {
 } dshm_entry;
 
 /* Joins the session of that name (its DSHM_NAME). One at a time in a process, and none beside a
- * session of its own. Waits for the session's launcher so long at most; a negative time is 10 s. */
+ * session of its own. Waits for the session's launcher so long at most; a negative time is 10 s.
+ * While arrays are held after dshm_detach, only the session they are of can be joined again, as long
+ * as it lives; for another one release them first. */
 int dshm_attach(const char* name, int timeout_milliseconds, dshm_client** client);
 
 /* Leaves the session once the last array that is still held has been released: they stay valid until
@@ -87,6 +89,10 @@ int dshm_list(const dshm_client* client, void (*visit)(const dshm_entry*, void*)
 
 /* Finds a named array and holds it. Of any type: look at kind, element_size and dimensions. */
 int dshm_open_array(dshm_client* client, const char* name, dshm_array* array);
+
+/* The type of its elements, as dshm_entry has it ("bool", "long double", "(anonymous)::Particle"). It
+ * lasts as long as the hold; "" of an array that is not held. */
+const char* dshm_type_name(const dshm_array* array);
 
 /* One more hold, for a copy of *array, and one less; the last sets `data` and `hold` of its argument
  * to null, and the address must not be used any more. A null hold is let be. */

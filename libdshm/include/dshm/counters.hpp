@@ -31,8 +31,8 @@ struct Counters {
     friend Counters operator-(const Counters& later, const Counters& earlier);
 };
 
-// A few ns for each process, object, array and free 64 KiB, and 0.5 µs for each 64 KiB in blocks of up to
-// 32 KiB; other processes go on counting and allocating meanwhile.
+// A few ns for each process, object and array and for each 2 MiB of the capacity, and up to 0.5 µs
+// for each 64 KiB in small blocks; others go on counting and allocating meanwhile.
 Counters counters();
 
 } // namespace dshm

@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -170,10 +171,10 @@ struct NamedKeyword {
     std::string name;
 };
 // The name under which other processes, and programs that attach, find it.
-inline NamedKeyword named(std::string name) {
+inline NamedKeyword named(std::string_view name) {
     if (name.empty())
         throw std::invalid_argument("dshm: named: a name must not be empty");
-    return {std::move(name)};
+    return {std::string(name)};
 }
 
 struct ModeKeyword {

@@ -13,10 +13,10 @@ namespace dshm {
 // each process are kept whole, so that the next ones of the same size cost nothing. All of that
 // goes, of all processes, and with it the blocks of small sizes that this process keeps. May be
 // called from any process and any thread at any time, and never waits for one that works. A process
-// that is killed meanwhile costs nothing. What is made next takes its pages from the system again: 0.6
+// that is killed meanwhile costs nothing. What is made next takes its pages from the system again: 0.7
 // ms for each MiB with its first touch.
 //
-// Costs 0.2 ms for each MiB that goes back, and 5 ms for each GiB that the session has ever had in
+// Costs 0.2 ms for each MiB that goes back, and 1 ms for each GiB that the session has ever had in
 // use. counters() tells how much there is: heap_warm and heap_free. Throws std::logic_error without
 // a session.
 std::size_t trim();

@@ -39,13 +39,20 @@ namespace detail {
 using Deadline = os::Clock::time_point;
 inline constexpr Deadline no_deadline = Deadline::max();
 
+// Of the messages: as people read it, and as programs compare it.
+struct ChannelType {
+    std::string_view text;
+    std::string_view key;
+};
+
 // What all channels share, whatever their type.
 class ChannelHandle {
 public:
-    ChannelHandle(std::size_t capacity, int owner, std::size_t plain_bytes, std::string_view type);
+    ChannelHandle(std::size_t capacity, int owner, std::size_t plain_bytes,
+                  const ChannelType& type);
     static ChannelHandle create(const std::string& name, std::size_t capacity,
-                                std::size_t plain_bytes, std::string_view type);
-    static ChannelHandle open(const std::string& name, std::string_view type);
+                                std::size_t plain_bytes, const ChannelType& type);
+    static ChannelHandle open(const std::string& name, const ChannelType& type);
     ChannelHandle(const ChannelHandle& other);
     ChannelHandle& operator=(const ChannelHandle& other);
 
@@ -201,7 +208,9 @@ public:
     runtime::Channel& channel() const { return handle_.channel(); }
 
 private:
-    static std::string_view type() { return runtime::detail::type_name<T>(); }
+    static detail::ChannelType type() {
+        return {runtime::detail::type_name<T>(), runtime::detail::type_key<T>()};
+    }
     explicit RemoteChannel(detail::ChannelHandle handle) : handle_(std::move(handle)) {}
 
     detail::ChannelHandle handle_;

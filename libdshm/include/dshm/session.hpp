@@ -30,7 +30,7 @@ struct SessionOptions {
     std::optional<std::string> name =
         {}; // DSHM_NAME: part of the segment's name; default: made from the process id
     std::optional<std::size_t> capacity =
-        {}; // DSHM_CAPACITY: bytes of address space; default: the machine's memory
+        {}; // DSHM_CAPACITY, also with K, M or G: bytes of address space; default: the machine's memory
     std::optional<int> workers = {}; // DSHM_WORKERS: started at once; default: none
     std::optional<std::uint64_t> seed =
         {}; // DSHM_SEED: of random numbers; default: 0, in every run

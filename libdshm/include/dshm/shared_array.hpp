@@ -55,6 +55,8 @@ public:
     using shipped_by_copy = void; // see ship/shipping.hpp
     using typename Access::Dims;
 
+    // Of no array, as a closed one: empty, and `at` throws.
+    SharedArray() = default;
     // Dimensions, as numbers, a braced list or an array, then keywords: `init(f)`, which runs f(S) on
     // every participant at the same time and waits; `on(ids)`, the participants; `named("A")`, which
     // others open it by, from when init is done. Throws SharedMemoryExhausted; std::invalid_argument
@@ -64,8 +66,10 @@ public:
     template <detail::Keyword... Ks>
     explicit SharedArray(const Dims& dims, const Ks&... keywords)
         : SharedArray(dims, std::tie(keywords...), detail::zeros) {}
-    // A braced list: an array of the list's own type binds better than what else {10, 10} could
-    // mean.
+    // A braced list: an array of the list's own type, or of sizes, binds better than what else {10, n}
+    // could mean.
+    explicit SharedArray(const std::size_t (&dims)[N])
+        : SharedArray(detail::checked_dims<N>(dims), std::tuple<>(), detail::zeros) {}
     template <std::integral D, detail::Keyword... Ks>
     explicit SharedArray(const D (&dims)[N], const Ks&... keywords)
         : SharedArray(detail::checked_dims<N>(dims), keywords...) {}
@@ -106,7 +110,8 @@ public:
     // Throws std::invalid_argument for a path that is not absolute or not a regular file, and for
     // what mode "r" cannot do: miss the file, lengthen it, or run init; std::system_error for what the
     // system refuses. A file that was made is removed then, one that grew is cut back. With "r",
-    // writing an element is a segmentation fault.
+    // writing an element is a segmentation fault. A process that has no handle any more may keep the
+    // file mapped while others have one, up to eight files.
     template <detail::Keyword... Ks>
     static SharedArray map_file(const std::string& path, const Dims& dims, const Ks&... keywords) {
         return map_file_as_told(path, dims, std::tie(keywords...));
@@ -194,7 +199,8 @@ private:
             this->storage().publish(detail::name_among(keywords));
     }
     static detail::ArrayShape shape_of(const Dims& dims) {
-        return {dims, detail::elements_of<T>(), runtime::detail::type_name<T>()};
+        return {dims, detail::elements_of<T>(), runtime::detail::type_name<T>(),
+                runtime::detail::type_key<T>()};
     }
 };
 

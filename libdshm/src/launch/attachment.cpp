@@ -25,14 +25,6 @@ constexpr auto ring_again = 50ms;
 // How long one that leaves waits for what it held to be taken back: usually 1 ms.
 constexpr auto patience_at_end = 500ms;
 
-// Past RLIMIT_FSIZE the segment's memory is an error at the call, not a death; a program that handles
-// the signal itself is left to it.
-void ignore_file_size_signal() {
-    struct sigaction now {};
-    if (sigaction(SIGXFSZ, nullptr, &now) == 0 && now.sa_handler == SIG_DFL)
-        signal(SIGXFSZ, SIG_IGN);
-}
-
 const char* reason_of(Refusal why) {
     switch (why) {
     case Refusal::many_clients:
@@ -51,7 +43,7 @@ Attachment::Attachment(std::string_view name, std::chrono::milliseconds timeout)
     : link_name_(shm::link_name_of(name)), segment_(shm::open_segment(link_name_)),
       maker_(getpid()) {
     const auto deadline = os::deadline_after(timeout);
-    ignore_file_size_signal();
+    os::ignore_file_size_signal();
     segment_.mapping().keep_out_of_children();
     watch_launcher(deadline);
     me_ = join(deadline);

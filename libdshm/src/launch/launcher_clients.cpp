@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "dshm/launch/join_word.hpp"
 #include "dshm/launch/launcher_loop.hpp"
@@ -58,10 +59,11 @@ void Launcher::answer_place(shm::Word64& place) {
     JoinWord seen{place.load(std::memory_order_acquire)};
     if (seen.phase() == JoinPhase::free)
         return;
-    if (seen.phase() == JoinPhase::asking && seen.still_asked())
+    const Asker asker = seen.asker();
+    if (asker == Asker::there && seen.phase() == JoinPhase::asking)
         return let_in(place, seen);
     // Of one that died over it. An answer stays while its asker lives.
-    if (seen.phase() == JoinPhase::asking || os::start_of_process(seen.process()) == 0)
+    if (asker == Asker::gone)
         place.compare_exchange(seen.bits, 0, std::memory_order_acq_rel, std::memory_order_relaxed);
 }
 
@@ -71,13 +73,19 @@ void Launcher::let_in(shm::Word64& place, JoinWord question) {
     ClientRecord client;
     client.os_pid = question.process();
     client.pidfd = os::open_pidfd(client.os_pid);
+    if (!client.pidfd && os::is_shortage(errno))
+        return; // it rings again
+    // Looked at again: its number may be another's by now.
+    const Asker asker = question.asker();
+    if (asker == Asker::not_seen)
+        return;
     JoinWord answer;
-    if (!client.pidfd || os::has_ended(client.pidfd) || !question.still_asked()) {
-        // It ends at this moment; perhaps its number is another's by now.
+    if (asker == Asker::gone || os::has_ended(client.pidfd)) {
+        // It ends at this moment.
     } else if (clients_.size() >= most_clients) {
-        answer = JoinWord::refused(client.os_pid, Refusal::many_clients);
+        answer = JoinWord::refused(question, Refusal::many_clients);
     } else {
-        answer = row_for(client);
+        answer = row_for(client, question);
     }
     const bool told = place.compare_exchange(question.bits, answer.bits, std::memory_order_acq_rel,
                                              std::memory_order_relaxed); // edge `join`
@@ -90,14 +98,14 @@ void Launcher::let_in(shm::Word64& place, JoinWord question) {
                                       {LifePhase::dead, client.owner.incarnation, client.id});
 }
 
-JoinWord Launcher::row_for(ClientRecord& client) {
+JoinWord Launcher::row_for(ClientRecord& client, JoinWord question) {
     try {
         client.id = next_client_id_--;
         client.owner = prepare_row(client.id);
     } catch (const SharedMemoryExhausted&) {
-        return JoinWord::refused(client.os_pid, Refusal::no_memory);
+        return JoinWord::refused(question, Refusal::no_memory);
     } catch (const std::runtime_error&) {
-        return JoinWord::refused(client.os_pid, Refusal::no_slot);
+        return JoinWord::refused(question, Refusal::no_slot);
     }
     runtime::ProcessTable& table = process_.processes();
     // relaxed: published by the life word (edge `life`).

@@ -5,6 +5,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <system_error>
@@ -23,7 +24,7 @@ Mapping::Mapping(int file, std::size_t size, std::uintptr_t wanted) : size_(size
     if (address == MAP_FAILED)
         throw std::system_error(
             errno, std::generic_category(),
-            "cannot map " + std::to_string(size >> 20) +
+            "dshm: cannot map " + std::to_string(size >> 20) +
                 " MiB of address space; lower DSHM_CAPACITY or raise RLIMIT_AS");
     address_ = static_cast<std::byte*>(address);
 }
@@ -43,10 +44,20 @@ void Mapping::keep_out_of_core_dumps() noexcept { madvise(address_, size_, MADV_
 
 void Mapping::keep_out_of_children() noexcept { madvise(address_, size_, MADV_DONTFORK); }
 
+// Some kernels undo a call on tmpfs when any signal arrives: with a timer that is set it would never
+// end. Shorter ones come to their ends between two signals.
 int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept {
-    while (fallocate(file, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) != 0)
-        if (errno != EINTR)
+    constexpr std::size_t least = std::size_t{64} << 10;
+    const std::size_t end = offset + size;
+    for (std::size_t step = size; offset < end;) {
+        const std::size_t part = std::min(step, end - offset);
+        if (fallocate(file, 0, static_cast<off_t>(offset), static_cast<off_t>(part)) == 0)
+            offset += part;
+        else if (errno == EINTR)
+            step = std::max(part / 2, least);
+        else
             return errno;
+    }
     return 0;
 }
 

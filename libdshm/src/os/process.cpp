@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -86,6 +87,12 @@ void reset_signals() noexcept {
     sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+void ignore_file_size_signal() noexcept {
+    struct sigaction now {};
+    if (sigaction(SIGXFSZ, nullptr, &now) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGXFSZ, SIG_IGN);
+}
+
 int thread_count() noexcept {
     std::FILE* status = std::fopen("/proc/self/status", "re");
     if (status == nullptr)
@@ -101,33 +108,42 @@ int thread_count() noexcept {
 
 namespace {
 
-using StatLine = std::array<char, 512>;
+// Longer than what comes before the 23rd field, with the longest numbers and name.
+using StatText = std::array<char, 1024>;
 
-// What /proc says of a process behind its name, which may hold anything: " R 1 ...". Null when it is not there.
-const char* status_fields(pid_t process, StatLine& line) noexcept {
+// What /proc says of a process behind its name, which may hold anything, and which the last ')' ends:
+// " R 1 ...". Null when it is not there, or cannot be looked at: errno says why.
+const char* status_fields(pid_t process, StatText& text) noexcept {
     char path[64];
     std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(process));
-    std::FILE* stat = std::fopen(path, "re");
-    if (stat == nullptr)
+    const Fd stat(open(path, O_RDONLY | O_CLOEXEC));
+    if (!stat)
         return nullptr;
-    const bool read = std::fgets(line.data(), static_cast<int>(line.size()), stat) != nullptr;
-    std::fclose(stat);
-    const char* name_end = read ? std::strrchr(line.data(), ')') : nullptr;
+    errno = 0;
+    const ssize_t size = read(stat.get(), text.data(), text.size() - 1);
+    text[size < 0 ? 0 : static_cast<std::size_t>(size)] = '\0';
+    const char* const name_end = std::strrchr(text.data(), ')');
     return name_end == nullptr ? nullptr : name_end + 1;
 }
 
 } // namespace
 
 bool is_stopped(pid_t process) noexcept {
-    StatLine line{};
-    const char* fields = status_fields(process, line);
+    StatText text{};
+    const char* fields = status_fields(process, text);
     return fields != nullptr && (fields[1] == 'T' || fields[1] == 't');
 }
 
-std::uint64_t start_of_process(pid_t process) noexcept {
+bool is_shortage(int error) noexcept {
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+std::optional<std::uint64_t> start_of_process(pid_t process) noexcept {
     constexpr int fields_before = 19; // from the state on; proc(5) counts it as the third of 22
-    StatLine line{};
-    const char* at = status_fields(process, line);
+    StatText text{};
+    const char* at = status_fields(process, text);
+    if (at == nullptr && is_shortage(errno))
+        return std::nullopt;
     for (int i = 0; i < fields_before && at != nullptr; ++i)
         at = std::strchr(at + 1, ' ');
     return at == nullptr ? 0 : std::strtoull(at, nullptr, 10);

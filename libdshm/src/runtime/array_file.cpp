@@ -94,7 +94,7 @@ bool in_use(const FilePlace& place) {
     if (process == nullptr)
         return false;
     process->holdings().release_pins();
-    return is_mapped_in_session(process->segment(), process->objects(), place);
+    return is_mapped_in_session(process->segment(), process->heap(), process->objects(), place);
 }
 
 void require_directory(const FileSpec& spec) {
@@ -117,6 +117,7 @@ ArrayFile::ArrayFile(FileSpec spec) : spec_(std::move(spec)) {
     check_path(spec_);
     check_mode(spec_);
     check_numbers(spec_);
+    lock();
     const bool there = exists(spec_);
     if (spec_.mode.empty())
         spec_.mode = there ? "r+" : "w+";
@@ -259,15 +260,34 @@ void ArrayFile::link() {
     undo_ = Undo::remove;
 }
 
-ArrayFile::~ArrayFile() { revert(); }
+// A thread of a program without a session has nobody to lock out.
+void ArrayFile::lock() {
+    if (const Process* const process = current_or_null(); process != nullptr && !lock_)
+        lock_.emplace(*process);
+}
+
+ArrayFile::~ArrayFile() {
+    if (undo_ != Undo::nothing)
+        revert();
+}
+
+// Also when that cannot be found out, for want of memory or locks. Locked from here on.
+bool ArrayFile::may_be_in_use() noexcept {
+    try {
+        lock();
+        return in_use(place());
+    } catch (...) {
+        return true;
+    }
+}
 
 void ArrayFile::revert() noexcept {
     struct stat info {};
     if (undo_ == Undo::remove && lstat(spec_.path.c_str(), &info) == 0 &&
         os::FileIdentity{info.st_dev, info.st_ino} == identity_)
         unlink(spec_.path.c_str());
-    if (undo_ == Undo::cut && fstat(file_.get(), &info) == 0 &&
-        static_cast<std::size_t>(info.st_size) == end() && !in_use(place()))
+    if (undo_ == Undo::cut && !may_be_in_use() && fstat(file_.get(), &info) == 0 &&
+        static_cast<std::size_t>(info.st_size) == end())
         static_cast<void>(!ftruncate(file_.get(), static_cast<off_t>(old_size_)));
 }
 

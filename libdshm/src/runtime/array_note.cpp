@@ -30,7 +30,7 @@ std::size_t ArrayNote::bytes_for(const ArrayPlan& plan) {
 
 void ArrayNote::write(std::byte* target, const ArrayPlan& plan) {
     auto* const note = ::new (target) ArrayNote{};
-    note->type_hash = hash_of_name(plan.type);
+    note->type_hash = hash_of_name(plan.type_key);
     note->dimensions = plan.dimensions;
     note->participant_count = length_of(plan.participants.size());
     note->name_length = length_of(plan.name.size());

@@ -90,6 +90,11 @@ void OutgoingTask::give_back(const PoolPlace& worker) {
     record.control.fetch_or(control::pooled, std::memory_order_relaxed);
 }
 
+void OutgoingTask::fail_silently() {
+    // relaxed: published with the task (edge `task-queued`).
+    process_->tasks().record(task_).control.fetch_or(control::observed, std::memory_order_relaxed);
+}
+
 std::byte* OutgoingTask::begin(std::uint64_t function, const ship::Footprint& need) {
     process_->tasks().record(task_).function = function;
     room_.emplace(process_->tasks(), task_, shm::Tag::argument(task_.index, task_.generation),

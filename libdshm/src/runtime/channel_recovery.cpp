@@ -1,8 +1,10 @@
 // The end of a channel, and the death of a process that worked on it.
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "channel_parts.hpp"
+#include "dshm/base/scope_guard.hpp"
 #include "dshm/runtime/object_handle.hpp"
 #include "dshm/runtime/process.hpp"
 
@@ -60,18 +62,30 @@ void release_cell(Process& launcher, shm::Tag tag, const Ring& ring, queue::Cell
         forget_item(payload);
 }
 
+// A message of the dead that is under way still: its block is the channel's after the item was read,
+// and as the launcher is entered as a reader, keeps its pages while it is looked at.
+bool is_under_way(Process& launcher, shm::Tag tag, shm::Owner dead, const Item& item) {
+    if (item.block == 0 || item.handles == 0 || item.slot != dead.slot)
+        return false;
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return launcher.heap().tag_of(item.block).bits == tag.bits &&
+           launcher.segment().readable(item.block, item.size);
+}
+
+bool same(const Item& a, const Item& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
 // Handles in messages of the dead are held by its pins, which end with it.
 void take_over_pins(Process& launcher, ChannelHead& head, shm::Tag tag, shm::Owner dead) {
     for (Ring* ring = &first_ring(head); ring != nullptr;
          ring = ring_after(launcher.segment(), *ring)) {
         const queue::CellArray cells = ring->cells();
         for (std::uint64_t i = 0; i < cells.count; ++i) {
-            const Item item = item_in(Channel::Cursor(cells, i).payload());
-            if (item.block == 0 || item.handles == 0 || item.slot != dead.slot ||
-                !launcher.segment().readable(item.block, item.size) ||
-                launcher.heap().tag_of(item.block).bits != tag.bits)
-                continue;
-            launcher.holdings().pin_block(item.block, tag, handles_of(launcher.segment(), item));
+            const std::byte* const payload = Channel::Cursor(cells, i).payload();
+            const Item item = item_in(payload);
+            // Read twice: somebody may be writing over it.
+            if (is_under_way(launcher, tag, dead, item) && same(item, item_in(payload)))
+                launcher.holdings().pin_block(item.block, tag,
+                                              handles_of(launcher.segment(), item));
         }
     }
 }
@@ -82,10 +96,27 @@ bool closes_with(const ChannelHead& head, WorkerId id) {
     });
 }
 
+// One that somebody is ending at this moment is gone at once, or live again, unless it is stopped;
+// then nobody but one that has just found it by its name can have it.
+bool acquire_patiently(shm::ObjectTable& objects, shm::ObjectTable::Ref object) {
+    constexpr int looks = 1000;
+    for (int i = 0; i < looks && objects.is_live(object); ++i) {
+        if (objects.acquire(object))
+            return true;
+        std::this_thread::yield();
+    }
+    return false;
+}
+
 } // namespace
 
+// Each is held while it is changed: the last of its other holders may drop it meanwhile, and then the
+// launcher frees it.
 void recover_channels(Process& launcher, shm::Owner dead, WorkerId id, const std::string& how) {
     const auto recover = [&](shm::ObjectTable::Ref object, const shm::ObjectView& view) {
+        if (!acquire_patiently(launcher.objects(), object))
+            return;
+        const base::ScopeGuard release([&] { launcher.objects().release(object); });
         const shm::Tag tag = shm::Tag::object(object.index, object.generation);
         ChannelHead& head = Channel::head_in(launcher.segment().base() + view.block);
         for (Ring* ring = &first_ring(head); ring != nullptr;

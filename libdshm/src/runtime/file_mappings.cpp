@@ -172,8 +172,10 @@ std::optional<FileMappings::Found> FileMappings::find(shm::ObjectTable::Ref arra
     return Found{array, entry->second.view.data(), entry->second.view.size()};
 }
 
-bool is_mapped_in_session(const shm::Segment& segment, const shm::ObjectTable& objects,
-                          const FilePlace& file) {
+// Nobody holds them for us: what is found live after this process is entered keeps its pages.
+bool is_mapped_in_session(const shm::Segment& segment, const shm::Heap& heap,
+                          const shm::ObjectTable& objects, const FilePlace& file) {
+    const auto reading = heap.reading();
     bool found = false;
     objects.for_each_live(object_kind::file_array,
                           [&](shm::ObjectTable::Ref, const shm::ObjectView& view) {

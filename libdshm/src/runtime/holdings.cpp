@@ -5,6 +5,7 @@
 
 #include "dshm/os/clock.hpp"
 #include "dshm/runtime/payload.hpp"
+#include "dshm/runtime/process_table.hpp"
 
 namespace dshm::runtime {
 
@@ -133,7 +134,24 @@ void Holdings::free_ended(TaskRef task, bool observed) {
         observed || (record.control.load(std::memory_order_relaxed) & control::observed) != 0;
     if (!seen && *phase == TaskPhase::failed)
         report_failure({*phase, record.result, payload_bytes(*tasks_, record)});
+    const auto listed = payload_handles(*tasks_, record);
+    if (listed.empty()) [[likely]]
+        return tasks_->free_claimed(task);
+    const std::vector<ship::HandleRef> handles(listed.begin(), listed.end());
     tasks_->free_claimed(task);
+    ring_holders(handles);
+}
+
+// Whoever made the result has pinned them until now, and may sleep.
+void Holdings::ring_holders(std::span<const ship::HandleRef> handles) const {
+    const ProcessTable processes(tasks_->segment());
+    for (const ship::HandleRef& handle : handles)
+        if (handle.kind == handle_kind::object)
+            objects_->for_each_holder({handle.index, static_cast<std::uint32_t>(handle.generation)},
+                                      [&](unsigned slot) {
+                                          if (slot != tasks_->me().slot && processes.backed(slot))
+                                              processes.area(slot).bell.ring();
+                                      });
 }
 
 void Holdings::drop_last(TaskRef task, bool observed) {
@@ -258,6 +276,7 @@ void Holdings::keep(Pin pin) {
     bool sweep;
     {
         const std::lock_guard guard(pins_lock_);
+        count_pinned(pin.handles, +1);
         pins_.push_back(std::move(pin));
         pin_count_.store(pins_.size(), std::memory_order_relaxed);
         sweep = pins_.size() >= pins_sweep_at_;
@@ -295,13 +314,49 @@ void Holdings::release_pins_before_sleep() {
         release_pins();
 }
 
-void Holdings::release_pins_after_drop() {
+void Holdings::release_pins_after_drop(shm::ObjectTable::Ref object) {
     // relaxed: a rhythm, nothing depends on its exactness.
-    if (drops_.fetch_add(1, std::memory_order_relaxed) + 1 <
-        pin_count_.load(std::memory_order_relaxed))
+    const bool due = drops_.fetch_add(1, std::memory_order_relaxed) + 1 >=
+                     pin_count_.load(std::memory_order_relaxed);
+    if (!due && !only_pins_hold(object))
         return;
     drops_.store(0, std::memory_order_relaxed);
     release_pins();
+}
+
+// Then the program has dropped its last handle, and expects the object to go.
+bool Holdings::only_pins_hold(shm::ObjectTable::Ref object) {
+    constexpr std::size_t many = 4096; // 20 µs
+    const std::size_t handles = objects_->handles(object);
+    if (handles == 0)
+        return false;
+    const std::lock_guard guard(pins_lock_);
+    const auto pinned = pinned_.find(object.index);
+    return pins_.size() <= many && pinned != pinned_.end() && pinned->second >= handles;
+}
+
+void Holdings::count_pinned(std::span<const ship::HandleRef> handles, int change) {
+    for (const ship::HandleRef& handle : handles) {
+        if (handle.kind != handle_kind::object)
+            continue;
+        std::uint32_t& count = pinned_[handle.index];
+        count = static_cast<std::uint32_t>(static_cast<int>(count) + change);
+        if (count == 0)
+            pinned_.erase(handle.index);
+    }
+}
+
+// Moves them to the end. A message's block may be freed by its taker and lose its pages at any time, so
+// this process is entered as a reader if there is one.
+std::vector<Holdings::Pin>::iterator Holdings::finished_pins() {
+    const auto sort = [this] {
+        return std::partition(pins_.begin(), pins_.end(),
+                              [this](const Pin& pin) { return still_needed(pin); });
+    };
+    if (std::none_of(pins_.begin(), pins_.end(), [](const Pin& pin) { return pin.block != 0; }))
+        return sort();
+    const auto reading = tasks_->heap().reading();
+    return sort();
 }
 
 void Holdings::release_pins() {
@@ -309,9 +364,10 @@ void Holdings::release_pins() {
     std::vector<Pin> finished;
     {
         const std::lock_guard guard(pins_lock_);
-        const auto split = std::partition(pins_.begin(), pins_.end(),
-                                          [this](const Pin& pin) { return still_needed(pin); });
+        const auto split = finished_pins();
         finished.assign(std::make_move_iterator(split), std::make_move_iterator(pins_.end()));
+        for (const Pin& pin : finished)
+            count_pinned(pin.handles, -1);
         pins_.erase(split, pins_.end());
         pin_count_.store(pins_.size(), std::memory_order_relaxed);
         pins_sweep_at_ = std::max<std::size_t>(16, 2 * pins_.size());

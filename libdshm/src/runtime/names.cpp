@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dshm/os/file_lock.hpp"
+#include "dshm/runtime/soon.hpp"
 
 namespace dshm::runtime {
 
@@ -13,21 +14,16 @@ namespace {
 
 constexpr long names_byte = 2; // of the segment's file; 0 and 1 are the launcher's and the members'
 
-// The kernel's lock keeps other processes out, the mutex other threads of this one.
-class NamesLock {
-public:
-    explicit NamesLock(int file) : guard_(mutex_), file_(file) {
-        os::wait_for_byte_for_process(file, names_byte);
-    }
-    ~NamesLock() { os::unlock_byte_for_process(file_, names_byte); }
-
-private:
-    static inline std::mutex mutex_;
-    std::lock_guard<std::mutex> guard_;
-    int file_;
-};
+std::mutex names_of_threads;
 
 } // namespace
+
+NamesLock::NamesLock(const Process& process)
+    : guard_(names_of_threads), file_(process.segment().file()) {
+    os::wait_for_byte_for_process(file_, names_byte);
+}
+
+NamesLock::~NamesLock() { os::unlock_byte_for_process(file_, names_byte); }
 
 std::uint64_t hash_of_name(std::string_view name) {
     std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
@@ -48,31 +44,59 @@ std::optional<shm::ObjectTable::Ref> acquire_named(std::uint64_t kind, std::stri
                : objects.acquire_named(object_kind::file_array, hash);
 }
 
+// Asked for one kind, and the name belongs to the other.
+[[noreturn]] void fail_to_find(std::uint64_t kind, std::string_view name) {
+    const bool array = kind == object_kind::array;
+    const std::string quoted = "'" + std::string(name) + "'";
+    const auto other = acquire_named(array ? object_kind::channel : object_kind::array, name);
+    if (!other)
+        throw std::out_of_range("dshm: there is nothing with the name " + quoted +
+                                " in this session");
+    static_cast<void>(ObjectHandle::adopt(*other));
+    throw std::invalid_argument(
+        "dshm: " + quoted +
+        (array ? " is a channel, not an array" : " is an array, not a channel"));
+}
+
+} // namespace
+
+namespace {
+
+bool is_free(std::uint64_t kind, std::string_view name) {
+    const auto other = acquire_named(kind, name);
+    if (other)
+        current().objects().release(*other);
+    return !other;
+}
+
+[[noreturn]] void throw_taken(std::string_view name) {
+    throw std::invalid_argument("dshm: there is one with the name '" + std::string(name) +
+                                "' already: open it, or choose another name");
+}
+
 } // namespace
 
 void require_free_name(std::uint64_t kind, std::string_view name) {
     if (name.empty())
         throw std::invalid_argument("dshm: a name must not be empty");
-    const auto other = acquire_named(kind, name);
-    if (!other)
-        return;
-    current().objects().release(*other);
-    throw std::invalid_argument("dshm: there is one with the name '" + std::string(name) +
-                                "' already: open it, or choose another name");
+    const auto free = [&] { return is_free(kind, name); };
+    if (!free() && !soon(current(), free))
+        throw_taken(name);
 }
 
 void give_name(const ObjectHandle& object, std::uint64_t kind, std::string_view name) {
-    Process& process = current();
-    const NamesLock lock(process.segment().file());
     require_free_name(kind, name);
+    Process& process = current();
+    const NamesLock lock(process);
+    if (!is_free(kind, name))
+        throw_taken(name);
     process.objects().set_name(object.object(), hash_of_name(name));
 }
 
 ObjectHandle open_named(std::uint64_t kind, std::string_view name) {
     const auto found = acquire_named(kind, name);
     if (!found)
-        throw std::out_of_range("dshm: there is nothing with the name '" + std::string(name) +
-                                "' in this session");
+        fail_to_find(kind, name);
     return ObjectHandle::adopt(*found);
 }
 

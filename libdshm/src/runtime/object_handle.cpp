@@ -3,12 +3,20 @@
 #include <stdexcept>
 #include <utility>
 
+#include "dshm/runtime/soon.hpp"
+
 namespace dshm::runtime {
 
 ObjectHandle::ObjectHandle(std::size_t bytes, const shm::ObjectDescription& description,
                            std::size_t note) {
     Process& process = current();
-    object_ = process.objects().create(bytes, description, note);
+    const auto create = [&] { object_ = process.objects().create(bytes, description, note); };
+    try {
+        create();
+    } catch (const SharedMemoryExhausted&) {
+        if (!soon(process, [&] { return succeeds<SharedMemoryExhausted>(create); }))
+            throw;
+    }
     address_ = process.segment().base() + process.objects().view(object_).block;
     session_ = current_session();
 }
@@ -23,6 +31,8 @@ ObjectHandle ObjectHandle::adopt(shm::ObjectTable::Ref object) {
 }
 
 ObjectHandle::ObjectHandle(const ObjectHandle& other) : object_(other.object_) {
+    if (!object_)
+        return; // one that holds nothing, here and anywhere
     if (auto* scope = ship::ShippingScope::current_sending()) {
         scope->add({handle_kind::object, object_.index, object_.generation}, this, sizeof *this);
         return;
@@ -65,7 +75,7 @@ void ObjectHandle::drop() noexcept {
     process->objects().release(object_);
     // Pins of tasks that have ended meanwhile may be all that holds it now.
     if (process->holdings().pins_anything())
-        process->holdings().release_pins_after_drop();
+        process->holdings().release_pins_after_drop(object_);
 }
 
 } // namespace dshm::runtime

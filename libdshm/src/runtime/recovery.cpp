@@ -10,8 +10,22 @@
 
 namespace dshm::runtime {
 
+// What it reads of tasks and messages belongs to living processes too, which may free it meanwhile.
 void Recovery::bury(const Death& death) {
     clear_masks(death);
+    take_back(death);
+    retry();
+    process_->processes().announce_change();
+    // It may have died between an end and the event that tells of it.
+    process_->processes().for_each_backed([](unsigned, ProcessArea& area) {
+        area.looks.fetch_add(1, std::memory_order_release); // edge `look`
+    });
+    process_->processes().ring_everybody();
+}
+
+void Recovery::take_back(const Death& death) {
+    const auto reading = process_->heap().reading();
+    process_->objects().revive(death.owner);
     take_over_pins(death);
     recover_channels(*process_, death.owner, death.id,
                      death.how.empty() ? os::describe_wait_status(death.wait_status)
@@ -21,13 +35,6 @@ void Recovery::bury(const Death& death) {
     process_->heap().recover(death.owner);
     sweep_blocks();
     process_->objects().recover(death.owner);
-    retry();
-    process_->processes().announce_change();
-    // It may have died between an end and the event that tells of it.
-    process_->processes().for_each_backed([](unsigned, ProcessArea& area) {
-        area.looks.fetch_add(1, std::memory_order_release); // edge `look`
-    });
-    process_->processes().ring_everybody();
 }
 
 void Recovery::clear_masks(const Death& death) {
@@ -49,10 +56,21 @@ void Recovery::clear_masks(const Death& death) {
 
 namespace {
 
+// Arguments until the end, then the result. The caller is entered as a reader: a block that is still
+// the task's after it was read of in the record keeps its pages, and is what the record told.
+bool has_block(TaskTable& tasks, TaskRef task, TaskState state, shm::Offset block) {
+    std::atomic_thread_fence(std::memory_order_acquire);
+    const shm::Tag now = tasks.heap().tag_of(block);
+    return now.bits == (is_finished(state.phase)
+                            ? shm::Tag::result(task.index, task.generation).bits
+                            : shm::Tag::argument(task.index, task.generation).bits);
+}
+
 // The handles listed in a record that may change while it is read: everything is checked before it
 // is followed.
-std::vector<ship::HandleRef> listed_handles(const Process& process, const TaskTable& tasks,
-                                            const TaskRecord& record) {
+std::vector<ship::HandleRef> listed_handles(Process& process, TaskRef task, TaskState state) {
+    TaskTable& tasks = process.tasks();
+    const TaskRecord& record = tasks.record(task);
     const std::size_t bytes = record.handles * sizeof(ship::HandleRef);
     const std::size_t size = record.size;
     if (bytes == 0 || size < bytes)
@@ -60,7 +78,7 @@ std::vector<ship::HandleRef> listed_handles(const Process& process, const TaskTa
     const std::byte* start = record.payload.data();
     if (record.form == PayloadForm::block) {
         const shm::Offset block = tasks.block_of(record);
-        if (!process.segment().readable(block, size))
+        if (!has_block(tasks, task, state, block) || !process.segment().readable(block, size))
             return {};
         start = process.segment().base() + block;
     } else if (size > inline_payload_size) {
@@ -92,7 +110,7 @@ void Recovery::take_over_pins(const Death& death) {
         const auto state = TaskState::from_bits(record.state.load(std::memory_order_acquire));
         if (record.handles != 0 && pinned_by(death.owner, record, state))
             process_->holdings().pin({index, state.generation},
-                                     listed_handles(*process_, tasks, record),
+                                     listed_handles(*process_, {index, state.generation}, state),
                                      Holdings::PinUntil::freed);
     }
 }

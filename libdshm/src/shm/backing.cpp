@@ -1,7 +1,6 @@
 #include "dshm/shm/backing.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -16,10 +15,8 @@ namespace dshm::shm {
 
 namespace {
 
-// Not to be had, since it would be the last that the machine has: the kernel kills processes then.
-constexpr std::size_t memory_reserve = base::mebibytes(64);
-// So much is asked for at a time, and so often is looked at what the machine has left: 3 ms in the
-// kernel, and 0.1 ms.
+// So much is asked for at a time, and so often is looked at what the machine can spare: 3 ms in the
+// kernel, and 0.2 ms.
 constexpr std::size_t bytes_between_looks = base::mebibytes(16);
 
 enum class Limit { file_system, machine };
@@ -30,10 +27,9 @@ struct Room {
 
 Room room_left(int file) {
     const std::size_t in_file_system = os::file_system_space_left(file);
-    const std::size_t in_machine = os::memory_left();
-    const std::size_t usable = in_machine - std::min(in_machine, memory_reserve);
-    return usable < in_file_system ? Room{usable, Limit::machine}
-                                   : Room{in_file_system, Limit::file_system};
+    const std::size_t in_machine = os::memory_to_spare();
+    return in_machine < in_file_system ? Room{in_machine, Limit::machine}
+                                       : Room{in_file_system, Limit::file_system};
 }
 
 const char* remedy(Limit limit, int error) {
@@ -62,8 +58,10 @@ Offset Backing::back_run(Offset first_chunk, Offset end, std::size_t asked) {
     while (last * chunk_size < end && last - first_chunk < chunks_per_call && !backed(last))
         ++last;
     const std::size_t bytes = (last - first_chunk) * chunk_size;
-    look_at_machine(bytes, asked);
-    if (const int error = os::allocate_file_range(file_, first_chunk * chunk_size, bytes))
+    const int error = machine_can_spare(bytes)
+                          ? os::allocate_file_range(file_, first_chunk * chunk_size, bytes)
+                          : ENOSPC;
+    if (error != 0)
         throw_exhausted(asked, room_left(file_), error);
     set_bits(first_chunk, last);
     return last;
@@ -90,17 +88,19 @@ void Backing::check_space(Offset first_chunk, Offset end, std::size_t asked) con
         throw_exhausted(asked, left, ENOSPC);
 }
 
-// Many small requests fill a machine as well as a large one; where shared memory has no limit of its
-// own, the kernel would rather kill than refuse.
-void Backing::look_at_machine(std::size_t bytes, std::size_t asked) const {
-    static std::atomic<std::size_t> since_last_look{0};
-    // relaxed: how often somebody looks.
-    if (since_last_look.fetch_add(bytes, std::memory_order_relaxed) + bytes < bytes_between_looks)
-        return;
-    since_last_look.store(0, std::memory_order_relaxed);
-    const Room left = room_left(file_);
-    if (left.limit == Limit::machine && bytes > left.bytes)
-        throw_exhausted(asked, left, ENOSPC);
+// Many small requests fill a machine as well as a large one, and so do several processes at once;
+// where shared memory has no limit of its own, the kernel would rather kill than refuse. A look allows
+// as many bytes as there are to spare, at most until the next one is due anyway. Whoever dies between
+// looking and saying so makes the next one look again.
+bool Backing::machine_can_spare(std::size_t bytes) const {
+    Word64& made = header().made_since_look;
+    // relaxed, both: how often somebody looks.
+    if (made.fetch_add(bytes, std::memory_order_relaxed) + bytes <= bytes_between_looks)
+        return true;
+    const std::size_t room = os::memory_to_spare();
+    const std::size_t rest = room < bytes ? 0 : std::min(room - bytes, bytes_between_looks);
+    made.store(bytes_between_looks - rest, std::memory_order_relaxed);
+    return room >= bytes;
 }
 
 bool Backing::give_back(Offset first, std::size_t count) noexcept {
@@ -116,9 +116,9 @@ bool Backing::give_back(Offset first, std::size_t count) noexcept {
     return true;
 }
 
-std::size_t Backing::backed_bytes() const {
+std::size_t Backing::backed_bytes_below(Offset end) const {
     std::size_t chunks = 0;
-    for (std::size_t i = 0; i < geometry_.capacity / extent_size; ++i)
+    for (std::size_t i = 0; i < base::ceil_div(end, extent_size); ++i)
         // relaxed: a statistic, nothing is read on the strength of it.
         chunks +=
             static_cast<std::size_t>(std::popcount(words_[i].load(std::memory_order_relaxed)));

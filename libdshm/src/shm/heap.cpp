@@ -155,13 +155,16 @@ void Heap::make_pages(Run run, PageMaker* maker) {
 
 // Of the whole extents in the run; faults make huge pages where fallocate may not. False: `ensure`
 // has something left to do, since what was made here is as good for it.
-bool Heap::make_huge_pages(Run run) noexcept {
+bool Heap::make_huge_pages(Run run) {
     const Offset offset = table_.offset_of(run.first);
     const Offset end = (offset + run.length * chunk_size) / extent_size * extent_size;
     for (Offset at = base::round_up(offset, extent_size); at < end; at += extent_size)
-        if (table_.backing().backed_bytes(at / chunk_size, chunks_per_extent) == 0 &&
-            os::populate(segment_.base() + at, extent_size) == 0)
-            table_.backing().note_backed(at, extent_size);
+        if (table_.backing().backed_bytes(at / chunk_size, chunks_per_extent) == 0) {
+            if (!table_.backing().machine_can_spare(extent_size))
+                break; // `ensure` says so
+            if (os::populate(segment_.base() + at, extent_size) == 0)
+                table_.backing().note_backed(at, extent_size);
+        }
     return false;
 }
 

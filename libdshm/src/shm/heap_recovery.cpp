@@ -172,7 +172,8 @@ HeapStatistics Heap::statistics() const {
     const Chunk end = table_.top();
     count.capacity = table_.capacity() * chunk_size;
     count.opened = end * chunk_size;
-    count.backed = segment_.backing().backed_bytes();
+    // Nothing lies beyond the top.
+    count.backed = segment_.backing().backed_bytes_below(table_.offset_of(end));
     for (Chunk chunk = 0; chunk < end;) {
         const ChunkState state = table_.state(chunk);
         count.orphaned_chunks += state.kind() == ChunkKind::orphan ? 1 : 0;

@@ -70,6 +70,7 @@ ObjectTable::Ref ObjectTable::create(std::size_t bytes, const ObjectDescription&
     const ObjectState making = ObjectState::make(ObjectPhase::making, ref.generation, me_);
     base::ScopeGuard give_up(
         [&] { change(ref.index, making, ObjectState::make(ObjectPhase::free, ref.generation)); });
+    record(ref.index).block = 0;
     Count& handles = count(ref.index);
     fill(ref, bytes, note, description);
     give_up.dismiss();
@@ -332,6 +333,7 @@ void ObjectTable::finish_freeing(Ref ref, Owner name) {
         heap_.free(block, tag_of(ref));
     else
         heap_.free_in_name_of(name, block, tag_of(ref));
+    record(ref.index).block = 0; // O2: the next one that is MAKING here has none
     // release, edge `object-freed`.
     record(ref.index).state.store(ObjectState::make(ObjectPhase::free, ref.generation + 1).bits,
                                   std::memory_order_release);
@@ -360,9 +362,20 @@ void ObjectTable::recover_record(std::uint32_t index, Owner dead) {
         found.owner() == dead;
     if (half_done)
         return finish_freeing({index, found.generation()}, dead);
+    revive(index, dead);
+    free_if_unheld(index, dead);
+}
+
+void ObjectTable::revive(std::uint32_t index, Owner dead) {
+    const ObjectState found = state(index);
     if (found.phase() == ObjectPhase::ending && found.owner() == dead)
         change(index, found, ObjectState::make(ObjectPhase::live, found.generation()));
-    free_if_unheld(index, dead);
+}
+
+void ObjectTable::revive(Owner dead) {
+    const std::uint32_t end = top();
+    for (std::uint32_t index = 0; index < end; ++index)
+        revive(index, dead);
 }
 
 std::size_t ObjectTable::live_count() const {

@@ -1,7 +1,6 @@
 #include "dshm/shm/segment.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "dshm/os/file_lock.hpp"
 #include "dshm/os/memory_left.hpp"
 #include "dshm/os/pages.hpp"
+#include "dshm/os/process.hpp"
 #include "dshm/shm/exhausted.hpp"
 #include "segment_files.hpp"
 
@@ -58,7 +58,7 @@ std::size_t choose_capacity(std::size_t asked) {
     if (asked == 0)
         return std::max(os::physical_memory(), min_capacity);
     if (asked < min_capacity)
-        throw std::invalid_argument("session capacity " + std::to_string(asked) +
+        throw std::invalid_argument("dshm: session capacity " + std::to_string(asked) +
                                     " is below the smallest one, 128 MiB (" +
                                     std::to_string(min_capacity) + " bytes)");
     return asked;
@@ -74,7 +74,7 @@ os::Fd open_nameless() {
 os::Fd open_anonymous() {
     os::Fd file(memfd_create("dshm", MFD_CLOEXEC));
     if (!file)
-        throw_errno("cannot make a memory file for the segment");
+        throw_errno("dshm: cannot make a memory file for the segment");
     return file;
 }
 
@@ -183,7 +183,7 @@ Segment::Segment(os::Fd file, SegmentKind kind, const Geometry& geometry, std::u
       geometry_(geometry), kind_(kind) {}
 
 Segment Segment::create(const SegmentOptions& options) {
-    signal(SIGXFSZ, SIG_IGN); // past RLIMIT_FSIZE: an error at the call, not a death
+    os::ignore_file_size_signal();
     check_name(options.name);
     const Geometry geometry = Geometry::of(choose_capacity(options.capacity));
     os::Fd file = open_nameless();

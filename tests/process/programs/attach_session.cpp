@@ -35,6 +35,10 @@ int main(int argc, char** argv) {
     waves[2] = {1.5, -2.5};
     const dshm::SharedArray<Particle> particles(6, dshm::named("particles"));
     particles[1] = {2.5, -1, 7};
+    const dshm::SharedArray<bool> flags(3, dshm::named("flags"));
+    flags[1] = true;
+    const dshm::SharedArray<long double> precise(2, dshm::named("precise"));
+    precise[1] = 0.25L;
     const dshm::SharedArray<std::uint8_t> none(0, dshm::named("none"));
     const auto numbers = dshm::RemoteChannel<int>::create("numbers", 4);
     const auto texts = dshm::RemoteChannel<std::string>::create("texts", 4);

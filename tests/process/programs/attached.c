@@ -30,6 +30,25 @@ static void visit(const dshm_entry* entry, void* context) {
                      entry->kind == DSHM_SIGNED && entry->element_size == 4 && entry->bytes == 96;
 }
 
+/* Once one array of the session `name` is held and the program is detached. */
+static int attach_while_held(const char* name) {
+    dshm_client *other = NULL, *again;
+    dshm_array cube;
+    CHECK(dshm_attach("another-session", 100, &other) == DSHM_MISUSE && other == NULL);
+    CHECK(strstr(dshm_error(), "1 array of session '") && strstr(dshm_error(), name));
+    CHECK(strstr(dshm_error(), "still held; drop it first"));
+    CHECK(dshm_attach("a/b", 100, &other) == DSHM_INVALID && other == NULL);
+    CHECK(dshm_attach(name, 10000, &again) == DSHM_OK);
+    CHECK(dshm_attach(name, 10000, &other) == DSHM_MISUSE && other == NULL);
+    CHECK(strstr(dshm_error(), "already") != NULL);
+    CHECK(dshm_open_array(again, "cube", &cube) == DSHM_OK);
+    CHECK(dshm_detach(again) == DSHM_OK);
+    CHECK(dshm_attach("another-session", 100, &other) == DSHM_MISUSE);
+    CHECK(strstr(dshm_error(), "2 arrays of session '") && strstr(dshm_error(), "drop them first"));
+    CHECK(dshm_release_array(&cube) == DSHM_OK);
+    return 0;
+}
+
 static int use_arrays(dshm_client* client) {
     dshm_array grid, copy, particles, none;
     double* elements;
@@ -45,13 +64,15 @@ static int use_arrays(dshm_client* client) {
     CHECK(dshm_release_array(&grid) == DSHM_OK && grid.data == NULL);
     CHECK(dshm_release_array(&grid) == DSHM_OK); /* a null hold is let be */
     CHECK(dshm_open_array(client, "particles", &particles) == DSHM_OK);
+    CHECK(strstr(dshm_type_name(&particles), "Particle") != NULL);
     CHECK(particles.kind == DSHM_OTHER && particles.element_size == 16 && particles.size == 6);
     CHECK(dshm_release_array(&particles) == DSHM_OK);
     CHECK(dshm_open_array(client, "none", &none) == DSHM_OK && none.size == 0);
     CHECK(dshm_release_array(&none) == DSHM_OK);
     CHECK(dshm_open_array(client, "missing", &none) == DSHM_NOT_FOUND);
     CHECK(strstr(dshm_error(), "missing") != NULL);
-    CHECK(dshm_open_array(client, "numbers", &none) == DSHM_NOT_FOUND);
+    CHECK(dshm_open_array(client, "numbers", &none) == DSHM_INVALID);
+    CHECK(strstr(dshm_error(), "'numbers' is a channel, not an array") != NULL);
     CHECK(dshm_open_array(client, NULL, &none) == DSHM_INVALID);
     CHECK(dshm_check_session(client) == DSHM_OK);
     /* What is held stays valid, and the place in the session with it. */
@@ -59,6 +80,8 @@ static int use_arrays(dshm_client* client) {
     CHECK(((double*)copy.data)[11] == -1);
     CHECK(dshm_detach(client) == DSHM_MISUSE);
     CHECK(dshm_open_array(client, "grid", &none) == DSHM_MISUSE);
+    CHECK(attach_while_held(dshm_session_name(client)) == 0);
+    CHECK(((double*)copy.data)[11] == -1);
     CHECK(dshm_release_array(&copy) == DSHM_OK);
     return 0;
 }
@@ -69,6 +92,7 @@ int main(int argc, char** argv) {
     if (argc < 2)
         return 2;
     CHECK(strcmp(dshm_error(), "") == 0);
+    CHECK(strcmp(dshm_type_name(NULL), "") == 0);
     CHECK(dshm_attach("no-such-session", 100, &client) == DSHM_FAILED && client == NULL);
     CHECK(strstr(dshm_error(), "no such session") && strstr(dshm_error(), argv[1]));
     CHECK(dshm_attach("a/b", 100, &client) == DSHM_INVALID);

@@ -68,6 +68,38 @@ int make_array(std::size_t bytes) {
     return dshm::fetch([small] { return small[999]; });
 }
 
+// Whether this worker had its array, which it makes when the other one makes its own and keeps until
+// the other one knows.
+bool make_beside_another(const dshm::SharedArray<int>& arrivals, std::size_t bytes) {
+    const std::atomic_ref<int> arrived(arrivals[0]);
+    const auto meet = [&](int count) {
+        ++arrived;
+        while (arrived.load() < count)
+            sched_yield();
+    };
+    meet(2);
+    try {
+        const dshm::SharedArray<char> array(bytes);
+        array[bytes - 1] = 'x';
+        meet(4);
+        return true;
+    } catch (const dshm::SharedMemoryExhausted&) {
+        meet(4);
+        return false;
+    }
+}
+
+// Workers 2 and 3 make one at the same moment, the others help them.
+int make_two_arrays_at_once(std::size_t bytes) {
+    const dshm::SharedArray<int> arrivals(1);
+    const auto first = dshm::spawn_at(2, make_beside_another, arrivals, bytes);
+    const auto second = dshm::spawn_at(3, make_beside_another, arrivals, bytes);
+    const int made = dshm::fetch(first) + dshm::fetch(second);
+    std::printf("%s\n", made < 2 ? "refused" : "both made");
+    const dshm::SharedArray<char> small(bytes / 10);
+    return small[bytes / 10 - 1];
+}
+
 // The limit on files comes when the session is there already.
 int make_array_in_short_files(std::size_t bytes) {
     const rlimit limit{200 << 20, 200 << 20};
@@ -114,6 +146,8 @@ int run(const std::string& what, const std::string& argument) {
         return fill_memory(std::strtoull(argument.c_str(), nullptr, 10));
     else if (what == "array")
         return make_array(std::strtoull(argument.c_str(), nullptr, 10));
+    else if (what == "two-arrays")
+        return make_two_arrays_at_once(std::strtoull(argument.c_str(), nullptr, 10));
     else if (what == "short-files")
         return make_array_in_short_files(std::strtoull(argument.c_str(), nullptr, 10));
     else if (what == "huge")

@@ -106,6 +106,7 @@ public:
 protected:
     ArrayAccess(const Dims& dims, const ArrayStorage& storage)
         : dims_(dims), size_(product_of(dims)), storage_(storage) {}
+    ArrayAccess() = default;
     ArrayAccess(const ArrayAccess&) = default;
     ArrayAccess& operator=(const ArrayAccess&) = default;
     ~ArrayAccess() = default;
@@ -125,8 +126,8 @@ private:
     }
 
     // close() changes them, of handles that are captured by const closures.
-    mutable Dims dims_;
-    mutable std::size_t size_;
+    mutable Dims dims_{};
+    mutable std::size_t size_ = 0;
     mutable ArrayStorage storage_;
 };
 

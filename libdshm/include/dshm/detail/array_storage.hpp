@@ -25,11 +25,14 @@ namespace dshm::detail {
 struct ArrayShape {
     std::span<const std::size_t> dims;
     Elements elements;
-    std::string_view type; // of the elements
+    std::string_view type;     // of the elements, as people read it
+    std::string_view type_key; // and as programs compare it
 };
 
 class ArrayStorage {
 public:
+    // Of no array: as if it had been closed.
+    ArrayStorage() = default;
     // New and zeroed, in the segment. Throws what the constructors of SharedArray do.
     ArrayStorage(const ArrayShape& shape, std::vector<WorkerId> participants, std::string name);
     // In a file, which is completed; the caller keeps it when all is well. Throws what `map_file` does.
@@ -53,7 +56,7 @@ public:
     std::byte* data() const { return data_; }
     bool empty() const { return data_ == nullptr; }
     bool in_file() const { return data_ != nullptr && data_ != object_.address(); }
-    // Throws std::logic_error, naming `call`, when the array may only be read.
+    // Throws std::invalid_argument, naming `call`, when the array may only be read.
     void require_writable(const char* call) const;
     // Gives it its name, for everybody. Throws std::invalid_argument when it is taken.
     void publish(const std::string& name) const;

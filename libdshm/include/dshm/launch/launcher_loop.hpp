@@ -87,7 +87,7 @@ private:
     void look_at_clients();
     void answer_place(shm::Word64& place);
     void let_in(shm::Word64& place, JoinWord question);
-    JoinWord row_for(ClientRecord& client);
+    JoinWord row_for(ClientRecord& client, JoinWord question);
     void bury_client(const ClientRecord& client);
     void close_session();
 

@@ -55,7 +55,8 @@ private:
 };
 
 // Gives file bytes [offset, offset + size) their memory. Idempotent. 0, or the error number: ENOSPC
-// when the file system is full, EFBIG past RLIMIT_FSIZE.
+// when the file system is full, EFBIG past RLIMIT_FSIZE; then some may have it. Goes on after signals,
+// however many there are.
 int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept;
 
 // Gives the memory of file bytes [offset, offset + size) back: they read as zeros, and have no pages.

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,12 @@ Fd open_pidfd(pid_t process);
 bool has_ended(const Fd& pidfd) noexcept;
 
 // When the process was started, in ticks since the machine was: tells it from a later one of the same
-// number. 0 when there is none, or it is not seen from here.
-std::uint64_t start_of_process(pid_t process) noexcept;
+// number. 0 when there is none, or it is not seen from here; nothing when this process cannot look now,
+// for want of file descriptors or memory.
+std::optional<std::uint64_t> start_of_process(pid_t process) noexcept;
+
+// Whether a call failed for want of file descriptors or memory, and may succeed later.
+bool is_shortage(int error) noexcept;
 
 // Asks the kernel to kill this process when the *thread* that forked it ends, and checks that this
 // has not happened yet: false means that the parent is already another one.
@@ -41,6 +46,10 @@ void open_standard_streams() noexcept;
 // Every signal back to its default, none blocked; but SIGXFSZ is ignored, so that a segment larger
 // than RLIMIT_FSIZE is an error and not a death.
 void reset_signals() noexcept;
+
+// Past RLIMIT_FSIZE a segment's memory is an error at the call and not a death from now on; but a
+// program that handles SIGXFSZ itself is left to that.
+void ignore_file_size_signal() noexcept;
 
 // Threads of this process, from /proc/self/status; 1 when that cannot be read.
 int thread_count() noexcept;

@@ -3,8 +3,15 @@
 //     ArrayFile file({path, "a+", offset, bytes});   // checks and opens; nothing is changed yet
 //     os::FileView view = file.map();
 //     file.complete();                               // truncates, grows, gives a new file its name
-//     ...                                            // the rest of making an array
+//     ...                                            // the object is made that tells others of the file
+//     file.unlock();
+//     ...                                            // the rest of making an array: init
 //     file.keep();
+//
+// From before it is opened until unlock(), this process has the session's lock on names (names.hpp): what
+// it found out about the file's size and its use by other arrays stays true as far as this session goes.
+// So makers of named arrays wait while a large file is given its bytes. Other sessions, and programs
+// that know nothing of dshm, are not kept out. If the maker dies, the kernel lets go.
 //
 // Without keep() a file that was made here is removed again and one that was grown is cut back,
 // unless somebody else has changed it, or another array of the session lies in it; what w+ has truncated stays
@@ -18,10 +25,12 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "dshm/os/file_view.hpp"
 #include "dshm/runtime/array_note.hpp"
+#include "dshm/runtime/names.hpp"
 
 namespace dshm::runtime {
 
@@ -47,6 +56,7 @@ public:
     os::FileView map() const;
     // Throws as the constructor does; then the file is as it was before, but for w+.
     void complete();
+    void unlock() noexcept { lock_.reset(); }
     void keep() noexcept { undo_ = Undo::nothing; }
 
 private:
@@ -58,12 +68,15 @@ private:
     void give_bytes();
     void write_zeros(std::size_t from, std::size_t to);
     void link();
+    void lock();
+    bool may_be_in_use() noexcept;
     void revert() noexcept;
 
     std::size_t end() const { return spec_.offset + spec_.bytes; }
     bool writable() const { return spec_.mode != "r"; }
 
     FileSpec spec_;
+    std::optional<NamesLock> lock_;
     os::Fd file_;
     os::FileIdentity identity_;
     std::size_t old_size_ = 0;

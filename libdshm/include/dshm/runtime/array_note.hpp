@@ -36,8 +36,9 @@ struct FilePlace {
 struct ArrayPlan {
     std::uint32_t dimensions = 1;
     std::vector<WorkerId> participants;
-    std::string name;      // empty: without
-    std::string_view type; // of the elements, as the compiler spells it
+    std::string name;          // empty: without
+    std::string_view type;     // of the elements, as the compiler spells it
+    std::string_view type_key; // the same for comparing: its mangled name
     std::optional<FilePlace> file;
 };
 

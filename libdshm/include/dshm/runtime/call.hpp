@@ -25,6 +25,8 @@ public:
 
     // Whoever ends it gives that worker of a pool back.
     void give_back(const PoolPlace& worker);
+    // Whoever ends it badly says nothing, though nobody may ever ask how it ended.
+    void fail_silently();
     // Not sent yet.
     TaskRef task() const { return task_; }
     // Room for the payload of a call to `function`.

@@ -88,7 +88,7 @@ private:
 };
 
 // Whether an array of the session lies in this file. Walks the object table.
-bool is_mapped_in_session(const shm::Segment& segment, const shm::ObjectTable& objects,
-                          const FilePlace& file);
+bool is_mapped_in_session(const shm::Segment& segment, const shm::Heap& heap,
+                          const shm::ObjectTable& objects, const FilePlace& file);
 
 } // namespace dshm::runtime

@@ -162,9 +162,9 @@ public:
     void let_go(std::span<const ship::HandleRef> held) { release(held); }
     // Lets go of what need not be pinned any more. O(pins).
     void release_pins();
-    // The same when a handle has been dropped, which may have been the last but for pins: once for as
-    // many drops as there are pins, so that a drop costs O(1).
-    void release_pins_after_drop();
+    // The same when a handle of an object has been dropped: at once when nothing but pins holds the
+    // object here now, else once for as many drops as there are pins, so that a drop costs O(1).
+    void release_pins_after_drop(shm::ObjectTable::Ref object);
     // The same before the process sleeps: at once when there are few, now and then when there are many.
     void release_pins_before_sleep();
     bool pins_anything() const {
@@ -227,6 +227,10 @@ private:
     void release(std::span<const ship::HandleRef> handles);
     bool move_out(std::uint32_t index);
     bool still_needed(const Pin& pin) const;
+    bool only_pins_hold(shm::ObjectTable::Ref object);
+    void count_pinned(std::span<const ship::HandleRef> handles, int change);
+    void ring_holders(std::span<const ship::HandleRef> handles) const;
+    std::vector<Pin>::iterator finished_pins();
 
     TaskTable* tasks_;
     shm::ObjectTable* objects_;
@@ -238,6 +242,7 @@ private:
     std::unordered_map<std::uint64_t, std::uint32_t> payloads_;
     std::mutex pins_lock_;
     std::vector<Pin> pins_;
+    std::unordered_map<std::uint32_t, std::uint32_t> pinned_; // handles in pins, by object's index
     std::atomic<std::size_t> pin_count_{0};
     std::atomic<std::uint64_t> looked_at_{0}; // os::ticks() of the last look
     std::atomic<std::size_t> drops_{0};       // of handles, since the last look

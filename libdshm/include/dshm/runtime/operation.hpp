@@ -10,6 +10,7 @@
 #include <functional>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include "dshm/runtime/payload.hpp"
@@ -91,6 +92,12 @@ constexpr std::string_view type_name() {
         __PRETTY_FUNCTION__; // "... [with F = NAME; ...]" or "... [F = NAME]"
     const std::size_t start = text.find("F = ") + 4;
     return text.substr(start, text.find_first_of(";]", start) - start);
+}
+
+// The same in all programs and compilers of the platform, which a spelling is not.
+template <class T>
+std::string_view type_key() {
+    return typeid(T).name();
 }
 
 template <class F, class... Args>

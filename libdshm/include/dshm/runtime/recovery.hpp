@@ -48,6 +48,7 @@ public:
 
 private:
     void clear_masks(const Death& death);
+    void take_back(const Death& death);
     void take_over_pins(const Death& death);
     void sweep_tasks(const Death& death);
     void sweep_task(const Death& death, std::uint32_t index);

@@ -44,10 +44,11 @@
 //
 //   (T5) A chunk that is not claimed by the reader may lose its pages after its state was read. So
 //        whoever claims asks for the pages after the claim (`Backing::ensure`), and whoever reads the
-//        tags of chunks that are not his own is entered in the header's `tag_readers` from before he
-//        reads their states. A hole is punched only after the chunk was claimed and `tag_readers` was
-//        found empty: a reader who was entered later sees the claim (edge `tags-read`), and reads no
-//        tag there.
+//        tags of chunks that are not his own, or blocks that nobody holds for him (recovery, pins, a
+//        look at all arrays), is entered in the header's `tag_readers` from before he reads their
+//        states, or the tag or record that says that the block is in use. A hole is punched only after
+//        the chunk was claimed and `tag_readers` was found empty: a reader who was entered later sees
+//        the claim, and with it that the block was freed (edge `tags-read`), and reads nothing there.
 //
 // Death of p, at any step, and the launcher's walk over [0, heap_top) in the order of addresses
 // (`Heap::recover`):

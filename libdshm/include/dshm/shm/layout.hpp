@@ -108,6 +108,7 @@ enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 //   1536     the default pool of workers: index + 1 and generation of its object, or 0
 //   1664     where programs ask to be let in, 8 bytes each (launch/join_word.hpp)
 //   1792     processes that read tags of chunks that are not theirs (shm/tag_readers.hpp)
+//   1920     bytes that got pages since somebody looked what the machine has left (shm/backing.hpp)
 struct Header {
     std::uint64_t magic;
     std::uint32_t abi;
@@ -136,6 +137,7 @@ struct Header {
     alignas(base::cache_line) Word64 default_pool;
     alignas(base::cache_line) std::array<Word64, join_places> joins;
     alignas(base::cache_line) ProcessMask tag_readers;
+    alignas(base::cache_line) Word64 made_since_look;
 };
 
 static_assert(sizeof(Header) <= base::page_size, "the header is one page");

@@ -23,7 +23,8 @@
 //        once, and makes the same check as it does.
 //   (O2) Until the commit MAKING → LIVE the record alone knows the block: OWN(me) at first,
 //        OBJ(index, g) just before. From then on the tag carries index and generation, so no block
-//        of another object can be freed in its name.
+//        of another object can be freed in its name. A record forgets its block as it becomes FREE, so
+//        one that is MAKING names its own or none.
 //   (O3) A record that is not FREE(0) has an index below object_top, and the pages below it are
 //        backed.
 //
@@ -150,11 +151,17 @@ public:
     // Launcher only, after the death of `dead` and before its slot is used again; before or after
     // Heap::recover. May be stopped anywhere and started again.
     void recover(Owner dead);
+    // The first step of it: what `dead` was about to end is live again, so that it can be acquired.
+    void revive(Owner dead);
 
     // Gives a complete object a name: not 0, and no other object's of its kind, which the caller
     // sees to.
     void set_name(Ref ref, std::uint64_t hash) {
         record(ref.index).name_hash.store(hash, std::memory_order_release); // edge `object-named`
+    }
+    // By a holder: the name may be given to another object.
+    void withdraw_name(Ref ref) {
+        record(ref.index).name_hash.store(0, std::memory_order_release); // edge `object-named`
     }
     // A handle of the object of that kind and name. Walks the table.
     std::optional<Ref> acquire_named(std::uint64_t kind, std::uint64_t hash);
@@ -170,6 +177,13 @@ public:
             if (const auto seen = find(ref); seen && seen->description.kind == kind)
                 f(ref, *seen);
         }
+    }
+
+    // f(slot) for each process that holds it, as far as can be told.
+    template <class F>
+    void for_each_holder(Ref ref, F&& f) const {
+        if (is_live(ref)) // relaxed: they are only asked something
+            record(ref.index).holders.for_each(std::memory_order_relaxed, std::forward<F>(f));
     }
 
     // Called with what an object's maker said of it, before its block is freed: by the process that
@@ -206,6 +220,7 @@ private:
     void free_if_unheld(std::uint32_t index, Owner name);
     void finish_freeing(Ref ref, Owner name);
     void recover_record(std::uint32_t index, Owner dead);
+    void revive(std::uint32_t index, Owner dead);
 
     Header* header_;
     ObjectRecord* records_;

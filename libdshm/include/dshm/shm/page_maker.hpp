@@ -2,7 +2,8 @@
 //
 // While one lives, the heap hands it each run of at least `least_bytes` that the thread allocates,
 // claimed and not yet backed; no other process can have the run then. What it does not make, the heap
-// makes by itself.
+// makes by itself. They may end in any order, since a thread may go on with another task meanwhile;
+// then that one's next large run may be made by a maker that was installed for another.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +31,12 @@ public:
 protected:
     explicit PageMaker(std::size_t least_bytes) noexcept
         : least_bytes_(least_bytes), outer_(std::exchange(installed_, this)) {}
-    ~PageMaker() { installed_ = outer_; }
+    ~PageMaker() {
+        PageMaker** link = &installed_;
+        while (*link != this)
+            link = &(*link)->outer_;
+        *link = outer_;
+    }
 
 private:
     static inline thread_local PageMaker* installed_ = nullptr;

@@ -20,7 +20,7 @@ namespace dshm::shm {
 
 class RunCache {
 public:
-    // Bytes that one process keeps warm at most. A recycled MiB costs nothing, a fresh one 0.8 ms.
+    // Bytes that one process keeps warm at most. A recycled MiB costs nothing, a fresh one 0.7 ms.
     static constexpr std::size_t warm_limit = base::mebibytes(64);
 
     explicit RunCache(ChunkTable& table) : table_(table) {}

@@ -1,8 +1,13 @@
-// Says that this process reads tags of chunks that are not its own, so that nobody takes their pages
-// away meanwhile (chunk_table.hpp, T5).
+// Says that this process reads memory of the heap that is not its own, so that nobody takes its pages
+// away meanwhile (chunk_table.hpp, T5): tags of others' chunks, and blocks that nobody holds for it.
+//
+// A block is read so: enter, then make sure that it is in use still, by its tag or by the state of the
+// record that it belongs to, then read. It may be freed meanwhile, and written over by another, but its
+// pages stay, so what is read must be checked and nothing worse can happen. Nothing is written there.
+// Who is entered for long keeps others from giving memory back, and itself as well.
 //
 // One bit for each process in the header's `tag_readers`; its threads are counted here. If the
-// process dies, the launcher clears the bit (`Heap::recover`). For the heap.
+// process dies, the launcher clears the bit (`Heap::recover`). For the heap, and through `Heap::reading`.
 #pragma once
 
 #include <atomic>
