@@ -29,14 +29,8 @@ shm::ObjectDescription describe(const ArrayShape& shape, std::uint64_t kind) {
     return description;
 }
 
-// So that what is refused by its name is refused before anything is done for it.
-void require_free_name(const std::string& name) {
-    if (!name.empty())
-        runtime::require_free_name(runtime::object_kind::array, name);
-}
-
 runtime::ObjectHandle make_in_segment(const ArrayShape& shape, const runtime::ArrayPlan& plan) {
-    require_free_name(plan.name);
+    require_free_array_name(plan.name);
     const std::size_t bytes = checked_bytes(shape.dims, shape.elements.size);
     const std::size_t element = std::max<std::size_t>(shape.elements.size, 1);
     const runtime::FirstTouch touch(runtime::current(), plan.participants, bytes / element,
@@ -93,7 +87,6 @@ ArrayStorage::ArrayStorage(const ArrayShape& shape, std::vector<WorkerId> partic
 // Nothing of the session is made before the file is complete.
 ArrayStorage ArrayStorage::in(runtime::ArrayFile& file, const ArrayShape& shape,
                               std::vector<WorkerId> participants, std::string name) {
-    require_free_name(name);
     os::FileView view = file.map();
     file.complete();
     const runtime::ObjectHandle object =
@@ -219,6 +212,11 @@ void ArrayStorage::close() {
 // ------------------------------------------------------------------------------------------------
 // Parts and sizes
 // ------------------------------------------------------------------------------------------------
+
+void require_free_array_name(const std::string& name) {
+    if (!name.empty())
+        runtime::require_free_name(runtime::object_kind::array, name);
+}
 
 std::vector<WorkerId> participants_of(const OnKeyword& on) {
     std::vector<WorkerId> sorted = on.ids;

@@ -90,6 +90,7 @@ TEST_CASE("the note of an array is the lines drawn beside it") {
                              .participants = {2, 3},
                              .name = "A",
                              .type = "int",
+                             .type_key = "i",
                              .file = FilePlace{"/f", 7, 8, 9, true}});
     const auto word = [&](std::size_t at) {
         std::uint32_t value = 0;

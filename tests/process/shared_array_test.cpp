@@ -1,5 +1,7 @@
 // SharedArrays: seen by all, and freed with the last handle wherever it is.
 
+#include <cstdlib>
+
 #include "session_case.hpp"
 
 using namespace dshm;
@@ -218,6 +220,60 @@ TEST_CASE("an array in a container, a pair or an exception-free failure is let g
         thrown_by<std::runtime_error>([&] { fetch([array] { throw std::runtime_error("no"); }); });
         several.clear();
         await_objects(1);
+    });
+}
+
+TEST_CASE("an array that was dropped has gone, with its name and its memory") {
+    in_session(2, [] {
+        const auto nothing = [](const SharedArray<int>&) {};
+        for (int i = 0; i < 50; ++i) {
+            const SharedArray<int> made(10, named("again"), init(nothing));
+            sync([&] { distributed(made.indices(), [made](std::size_t k) { made[k] = 1; }); });
+        }
+        for (int i = 0; i < 50; ++i) {
+            const SharedArray<int> sent(10, named("again"));
+            everywhere(workers(), nothing, sent);
+        }
+        // Its maker keeps it until it hears that the result is gone.
+        for (int i = 0; i < 20; ++i) {
+            const auto back = fetch([] { return SharedArray<int>(10, named("again")); });
+            DEMAND(back.size() == 10);
+        }
+    });
+}
+
+TEST_CASE("large arrays one after the other need the memory of one") {
+    setenv("DSHM_CAPACITY", "600000000", 1);
+    in_session(2, [] {
+        for (int i = 0; i < 5; ++i) {
+            const SharedArray<char> big(300'000'000, init([](const SharedArray<char>&) {}));
+            big[299'999'999] = 1;
+        }
+        for (int i = 0; i < 5; ++i)
+            DEMAND(fetch([] { return SharedArray<char>(300'000'000); }).size() == 300'000'000);
+    });
+    unsetenv("DSHM_CAPACITY");
+}
+
+TEST_CASE("a handle of no array is one of a closed array, here and there") {
+    in_session(1, [] {
+        SharedArray<int> none;
+        thrown_by<std::out_of_range>([&] { none.at(0); });
+        const SharedArray<int> closed(5, named("closed")), other = closed;
+        closed.close();
+        DEMAND(closed.size() == 0 && fetch([closed] { return closed.size(); }) == 0);
+        thrown_by<std::out_of_range>([&] { other.at(0); });
+        none = SharedArray<int>(2, named("closed")); // the name is free again
+        DEMAND(none.size() == 2 && SharedArray<int>::open("closed").data() == none.data());
+    });
+}
+
+TEST_CASE("dimensions may be of any integer types") {
+    in_session(0, [] {
+        const std::size_t n = 4;
+        const SharedArray<double, 2> mixed({n, 3});
+        const SharedArray<float, 4> four({2, 3, 4, 5u});
+        DEMAND(mixed.dims()[0] == 4 && mixed.dims()[1] == 3 && four.size() == 120);
     });
 }
 

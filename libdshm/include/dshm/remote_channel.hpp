@@ -87,7 +87,7 @@ public:
 
     // By name, from any process of the session; freed with the last handle like any other. `create`
     // throws std::invalid_argument if the name is taken; `open` throws std::out_of_range if there is
-    // none and std::invalid_argument if its messages are of another type.
+    // none and std::invalid_argument if its messages are of another type, or it is an array.
     static RemoteChannel create(const std::string& name, std::size_t capacity = 1) {
         return RemoteChannel(
             detail::ChannelHandle::create(name, capacity, Messages::plain_bytes, type()));

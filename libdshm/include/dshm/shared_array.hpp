@@ -95,7 +95,7 @@ public:
           }) {}
 
     // The array of that name, made by any process of the session. Throws std::out_of_range when there
-    // is none, std::invalid_argument when it is of another type or number of dimensions.
+    // is none, std::invalid_argument when it is of another type or number of dimensions, or a channel.
     static SharedArray open(const std::string& name) {
         Dims dims{};
         const auto storage = detail::ArrayStorage::open(name, shape_of(dims), dims);
@@ -175,6 +175,7 @@ private:
                                         const std::tuple<const Ks&...>& keywords) {
         detail::Accepts<Init, detail::keyword::on, detail::keyword::named, detail::keyword::mode,
                         detail::keyword::offset>::template check<Ks...>();
+        detail::require_free_array_name(detail::name_among(keywords)); // before anything is done
         runtime::ArrayFile file(detail::file_spec(path, shape_of(dims), alignof(T), keywords));
         const SharedArray array(dims, detail::ArrayStorage::in(file, shape_of(dims),
                                                                detail::participants_among(keywords),

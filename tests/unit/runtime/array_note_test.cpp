@@ -34,8 +34,12 @@ struct Scene {
 };
 
 ArrayPlan plan() {
-    return {
-        .dimensions = 3, .participants = {4, 2, 9}, .name = "grid", .type = "double", .file = {}};
+    return {.dimensions = 3,
+            .participants = {4, 2, 9},
+            .name = "grid",
+            .type = "double",
+            .type_key = "d",
+            .file = {}};
 }
 
 } // namespace

@@ -81,6 +81,10 @@ private:
 // The bytes of an array's elements, wherever they are.
 std::size_t bytes_of_elements(const shm::ObjectView& view);
 
+// Throws std::invalid_argument when there is an array of that name, unless it is empty. May wait a
+// moment, so not under the names' lock.
+void require_free_array_name(const std::string& name);
+
 // The participants that `on(...)` names, or all workers. Throws std::invalid_argument for one that is
 // named twice or was never there, ProcessExitedException for one that has ended.
 std::vector<WorkerId> participants_of(const OnKeyword& on);
