@@ -93,7 +93,7 @@ if group:
     for huge in (0, 1):
         for _ in range(3):
             code, output, errors = shell(
-                enter + f"DSHM_HUGE={huge} {RUN} -n 4 --capacity {1 << 30} {SUBJECT} two-arrays {150 * MEBIBYTE}")
+                enter + f"env DSHM_HUGE={huge} {RUN} -n 4 --capacity {1 << 30} {SUBJECT} two-arrays {150 * MEBIBYTE}")
             check(code == 0 and output == "refused\n" and "killed" not in errors,
                   "two processes at once, of whose arrays each has room" + ", as huge pages" * huge, code, output, errors)
     os.rmdir(group)

@@ -16,6 +16,7 @@ standard error after it. The comparison is by Python's standard library alone.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -95,7 +96,9 @@ def main():
     if arguments.run:
         command = [arguments.run, "-n", arguments.workers] + command
 
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    # A name of its own for each run: some examples have one that others look for.
+    environment = dict(os.environ, DSHM_NAME=f"example.{os.getpid()}")
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
     with open(arguments.expected, encoding="utf-8") as file:
         expected = file.read().splitlines()
 

@@ -53,7 +53,7 @@ struct JoinWord {
     static JoinWord refused(JoinWord question, Refusal why) {
         return make(JoinPhase::refused, question.process(),
                     Reason::put(static_cast<std::uint32_t>(why)) |
-                        Start::put(Start::get(Detail::get(question.bits))));
+                        Start::put(Detail::get(question.bits) & 0xf'ffff));
     }
 
     JoinPhase phase() const { return static_cast<JoinPhase>(Phase::get(bits)); }
