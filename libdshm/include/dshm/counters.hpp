@@ -31,7 +31,7 @@ struct Counters {
     friend Counters operator-(const Counters& later, const Counters& earlier);
 };
 
-// A few ns for each process, object and array and for each 2 MiB of the capacity, and up to 0.5 µs
+// A few ns for each process, object and array and for each 2 MiB ever used, and up to 0.5 µs
 // for each 64 KiB in small blocks; others go on counting and allocating meanwhile.
 Counters counters();
 
