@@ -14,6 +14,7 @@
 #include "dshm/os/cpu.hpp"
 #include "dshm/os/process.hpp"
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/last_words.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/spawn.hpp"
 #include "dshm/worker_pool.hpp"
@@ -234,7 +235,12 @@ WorkerInfo worker_info(WorkerId id) {
     info.os_pid = obituary.os_pid;
     info.host = host_name();
     info.exit_reason = runtime::exit_reason(obituary);
+    if (const auto* operation =
+            obituary.function == 0 ? nullptr : runtime::find_operation(obituary.function))
+        info.last_task = operation->name;
+    info.last_words = runtime::last_words_of(process.processes(), id);
     info.tasks_done = obituary.tasks_done;
+    info.replaced_by = obituary.successor;
     return info;
 }
 

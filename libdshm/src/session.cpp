@@ -80,6 +80,20 @@ std::optional<Start> start_variable() {
     throw std::invalid_argument("dshm: DSHM_START='" + *text + "': use fork or exec");
 }
 
+std::optional<OnWorkerDeath> death_variable() {
+    const auto text = variable("DSHM_ON_WORKER_DEATH");
+    if (!text)
+        return std::nullopt;
+    if (*text == "ignore")
+        return OnWorkerDeath::ignore;
+    if (*text == "restart")
+        return OnWorkerDeath::restart;
+    if (*text == "stop")
+        return OnWorkerDeath::stop;
+    throw std::invalid_argument("dshm: DSHM_ON_WORKER_DEATH='" + *text +
+                                "': use ignore, restart or stop");
+}
+
 // What the program left empty comes from the environment.
 SessionOptions completed(SessionOptions options) {
     const auto fill = [](auto& field, auto value) {
@@ -92,6 +106,7 @@ SessionOptions completed(SessionOptions options) {
     fill(options.seed, number_variable<std::uint64_t>("DSHM_SEED"));
     fill(options.tag_output, flag_variable("DSHM_TAG_OUTPUT"));
     fill(options.start, start_variable());
+    fill(options.on_worker_death, death_variable());
     if (!options.affinity)
         if (const auto text = variable("DSHM_AFFINITY"))
             options.affinity = Affinity::parse(*text);
@@ -158,7 +173,8 @@ struct Session::State {
     State(const SessionOptions& options, bool huge_pages)
         : session({options.name.value_or(default_name()), options.capacity.value_or(0),
                    options.seed.value_or(default_seed), ship::program_build_id(), huge_pages},
-                  options.tag_output.value_or(true)) {}
+                  options.tag_output.value_or(true),
+                  options.on_worker_death.value_or(OnWorkerDeath::ignore)) {}
 
     launch::SessionState session;
 };

@@ -27,7 +27,7 @@ static_assert(offsetof(Header, task_top) == 256 && offsetof(Header, object_top) 
               offsetof(Header, default_pool) == 1536 && offsetof(Header, joins) == 1664 &&
               offsetof(Header, tag_readers) == 1792 && offsetof(Header, made_since_look) == 1920 &&
               sizeof(Header) == 2048);
-static_assert(abi_number == 4, "what is asserted here is what this number stands for");
+static_assert(abi_number == 5, "what is asserted here is what this number stands for");
 static_assert(join_places * sizeof(Word64) == 128 && sizeof(ProcessMask) == max_processes / 8);
 static_assert(sizeof(ChunkRecord) == 16 && offsetof(ChunkRecord, state) == 0 &&
               offsetof(ChunkRecord, tag) == 8);

@@ -42,6 +42,7 @@ check((code, output, errors) == (0, "0 workers\n", ""), "without dshm-run", code
 refused("no program", ["-n", "2"], 2, "program")
 refused("a wrong option", ["--nonsense", SUBJECT], 2, "--nonsense")
 refused("a wrong start mode", ["-n", "1", "--start", "spawn", SUBJECT, "workers"], 2, "spawn", "exec")
+refused("a wrong choice for deaths", ["-n", "1", "--on-worker-death", "cry", SUBJECT, "workers"], 2, "cry", "restart")
 refused("no workers", ["-n", "0", SUBJECT], 2, "-n 0", "1 to")
 refused("a negative number", ["-n", "-3", SUBJECT], 2, "-n")
 refused("too many workers", ["-n", "500", SUBJECT], 2, "500")

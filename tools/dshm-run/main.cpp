@@ -36,6 +36,7 @@ struct Options {
     std::string affinity;
     std::string capacity;
     std::string start;
+    std::string on_worker_death;
     std::string verify; // "true", or a tolerance
     bool untagged = false;
     bool verbose = false;
@@ -63,6 +64,13 @@ int worker_count(const std::string& text) {
 // Empty for a start mode, else what is wrong, as CLI11 wants it.
 std::string start_mode(const std::string& text) {
     return text == "fork" || text == "exec" ? "" : text + " is neither fork nor exec";
+}
+
+// The same for what a session does when a worker dies.
+std::string death_mode(const std::string& text) {
+    return text == "ignore" || text == "restart" || text == "stop"
+               ? ""
+               : text + " is none of ignore, restart and stop";
 }
 
 // The same for what is behind --verify=; "true" stands for nothing.
@@ -142,6 +150,7 @@ int run(const Options& options, int workers) {
     set("DSHM_AFFINITY", options.affinity);
     set("DSHM_CAPACITY", options.capacity);
     set("DSHM_START", options.start);
+    set("DSHM_ON_WORKER_DEATH", options.on_worker_death);
     set("DSHM_TAG_OUTPUT", options.untagged ? "0" : "");
     set("DSHM_VERIFY", options.verify.empty() ? "" : "1");
     set("DSHM_VERIFY_TOLERANCE", options.verify == "true" ? "" : options.verify);
@@ -189,6 +198,10 @@ int main(int argc, char** argv) {
     app.add_option("--start", options.start,
                    "fork or exec: how workers are started, where the program does not say")
         ->check(start_mode);
+    app.add_option("--on-worker-death", options.on_worker_death,
+                   "ignore (its task fails), restart (another one is started in its place, and "
+                   "repeats its task) or stop (the session ends)")
+        ->check(death_mode);
     app.add_option("--capacity", options.capacity,
                    "address space of the segment: bytes, or with K, M or G (powers of 1024)");
     app.add_flag("--verify", options.verify,

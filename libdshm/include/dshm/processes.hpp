@@ -73,8 +73,13 @@ struct WorkerInfo {
     int os_pid = 0;
     WorkerState state = WorkerState::exited;
     std::string host;
-    std::string exit_reason; // "killed by SIGKILL", "exit code 3"; empty while it lives
+    std::string
+        exit_reason;        // "it ended: killed by SIGKILL", "it ended: exit code 3", with the task
+                            // that it ran; empty while it lives
+    std::string last_task;  // of a dead one, the callable's type that it ran; empty if none
+    std::string last_words; // of a dead one, as in ProcessExitedException
     std::uint64_t tasks_done = 0;
+    WorkerId replaced_by = 0; // the worker that was started in its place, or 0
     std::string current_task; // the callable's type, as the compiler spells it; empty when idle
 };
 

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "dshm/affinity.hpp"
+#include "dshm/runtime/on_worker_death.hpp"
 
 namespace dshm {
 
@@ -40,6 +41,8 @@ struct SessionOptions {
         {}; // DSHM_START: "fork" or "exec"; default: fork, but exec if there are threads
     std::optional<Affinity> affinity =
         {}; // DSHM_AFFINITY: "none", "compact", "balanced" or "0,2"; default: none
+    std::optional<OnWorkerDeath> on_worker_death =
+        {}; // DSHM_ON_WORKER_DEATH: "ignore", "restart" or "stop"; default: ignore
 };
 
 // Make it the first statement of main, while the program has one thread: a worker that is forked has

@@ -47,7 +47,7 @@ void run_fresh_worker() {
     try {
         const Handover handover = take_handover();
         check_parent(handover);
-        os::reset_signals();
+        os::reset_signals_for_worker();
         close_files_on_exec(handover.files());
         static WorkerSettings settings;
         settings.threaded_blas = handover.threaded_blas;

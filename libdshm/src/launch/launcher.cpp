@@ -63,6 +63,9 @@ int Launcher::timeout_milliseconds() {
     for (const auto& [id, worker] : workers_)
         if (worker.asked_to_exit && worker.insisted < 2)
             next = std::min(next, worker.insist_at);
+    for (const auto& [id, worker] : workers_)
+        if (worker.is_coming)
+            next = std::min(next, worker.come_until);
     if (recovery_.has_leftovers() || process_.holdings().pins_anything())
         next = std::min(next, os::Clock::now() + 100ms);
     if (next == os::Clock::time_point::max())
@@ -113,6 +116,7 @@ void Launcher::wait_for_events() {
         look_at_clients();
     pump_output();
     finish_joining();
+    welcome_replacements();
     insist();
     recovery_.retry();
     if (entries[0].revents != 0)

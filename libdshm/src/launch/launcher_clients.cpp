@@ -62,8 +62,8 @@ void Launcher::answer_place(shm::Word64& place) {
     const Asker asker = seen.asker();
     if (asker == Asker::there && seen.phase() == JoinPhase::asking)
         return let_in(place, seen);
-    // Of one that died over it. An answer stays while its asker lives.
-    if (asker == Asker::gone)
+    // Of one that died over it, or what nobody can have written. An answer stays while its asker lives.
+    if (asker == Asker::gone || seen.phase() > JoinPhase::refused)
         place.compare_exchange(seen.bits, 0, std::memory_order_acq_rel, std::memory_order_relaxed);
 }
 

@@ -32,8 +32,9 @@ void Launcher::add_workers(const AddWorkers& request) {
                        "",
                        ""};
     try {
+        const auto shared = std::make_shared<const WorkerSettings>(settings);
         for (int i = 0; i < request.count; ++i)
-            start_one(request, static_cast<std::size_t>(i));
+            joining_->ids.push_back(start_one(shared, static_cast<std::size_t>(i)).id);
     } catch (const std::exception& error) {
         give_up_joining(error.what());
     }
@@ -73,7 +74,8 @@ shm::Owner Launcher::prepare_row(WorkerId id) {
     return {static_cast<std::uint8_t>(slot), incarnation};
 }
 
-void Launcher::start_one(const AddWorkers& request, std::size_t number) {
+WorkerRecord& Launcher::start_one(std::shared_ptr<const WorkerSettings> settings,
+                                  std::size_t number) {
     const WorkerId id = next_id_++;
     const shm::Owner owner = prepare_row(id);
     WorkerRecord worker;
@@ -81,7 +83,7 @@ void Launcher::start_one(const AddWorkers& request, std::size_t number) {
     worker.owner = owner;
     try {
         StartedWorker started =
-            start_worker({segment_, owner, id, bell_.get(), &request.settings, number});
+            start_worker({segment_, owner, id, bell_.get(), settings.get(), number});
         const std::string prefix =
             tag_output_ ? "      From worker " + std::to_string(id) + ":\t" : std::string();
         worker.os_pid = started.process;
@@ -96,8 +98,9 @@ void Launcher::start_one(const AddWorkers& request, std::size_t number) {
     process_.processes()
         .area(owner.slot)
         .os_pid.store(static_cast<std::uint32_t>(worker.os_pid), std::memory_order_relaxed);
-    workers_.emplace(id, std::move(worker));
-    joining_->ids.push_back(id);
+    worker.settings = std::move(settings);
+    worker.number = number;
+    return workers_.emplace(id, std::move(worker)).first->second;
 }
 
 bool Launcher::is_joining(WorkerId id) const {

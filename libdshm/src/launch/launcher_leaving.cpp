@@ -2,9 +2,12 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "dshm/launch/death_report.hpp"
 #include "dshm/launch/launcher_loop.hpp"
 #include "dshm/os/process.hpp"
+#include "dshm/runtime/crash_note.hpp"
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/last_words.hpp"
 #include "dshm/runtime/operation.hpp"
 
 namespace dshm::launch {
@@ -58,23 +61,40 @@ void Launcher::reap(WorkerId id) {
     int status = 0;
     if (waitpid(worker.os_pid, &status, WNOHANG) != worker.os_pid)
         return;
+    if (!worker.asked_to_exit && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+        memory_kills_.tell())
+        status |= os::killed_for_memory;
     relay_last(worker);
     output_.flush();
     errors_.flush();
     if (is_joining(id))
         joining_->printed += worker.output->tail() + worker.errors->tail();
-    write_obituary(worker, status);
+    const OnWorkerDeath choice = is_sudden(worker) ? on_worker_death() : OnWorkerDeath::ignore;
+    if (choice != OnWorkerDeath::ignore)
+        keep_master_waiting();
     announce_death(worker, status);
+    const WorkerRecord* const successor = replace(worker);
+    write_obituary(worker, status, successor == nullptr ? 0 : successor->id);
+    forget_replacement(worker);
     process_.processes().set_life(worker.owner.slot,
                                   {LifePhase::dead, worker.owner.incarnation, worker.id});
     process_.processes().announce_change(); // before anybody is woken by what recovery ends
     retire_counters(worker.owner);
-    recovery_.bury({worker.owner, worker.id, static_cast<int>(worker.os_pid), status});
+    runtime::Death death{worker.owner, worker.id, static_cast<int>(worker.os_pid), status};
+    death.repeats = choice == OnWorkerDeath::restart;
+    if (successor != nullptr)
+        death.successor = {successor->id, successor->owner};
+    death.workers_left = somebody_else_works(id);
+    recovery_.bury(death);
     workers_.erase(id);
     finish_leaving();
+    if (choice == OnWorkerDeath::stop)
+        stop_session(id);
+    if (choice == OnWorkerDeath::restart)
+        let_master_go_on();
 }
 
-void Launcher::write_obituary(const WorkerRecord& worker, int status) {
+void Launcher::write_obituary(const WorkerRecord& worker, int status, WorkerId successor) {
     runtime::Obituary& obituary = process_.processes().obituary(worker.id);
     runtime::ProcessArea& area = process_.processes().area(worker.owner.slot);
     obituary.key.store(0, std::memory_order_release);
@@ -84,6 +104,7 @@ void Launcher::write_obituary(const WorkerRecord& worker, int status) {
         area.current_function.load(std::memory_order_relaxed); // relaxed: its writer is dead
     obituary.tasks_done = runtime::CounterRow(area).get(runtime::Count::done);
     obituary.asked_to_exit = worker.asked_to_exit ? 1 : 0;
+    obituary.successor = successor;
     // release, edge `obituary`.
     obituary.key.store(static_cast<std::uint64_t>(worker.id), std::memory_order_release);
 }
@@ -91,16 +112,20 @@ void Launcher::write_obituary(const WorkerRecord& worker, int status) {
 void Launcher::announce_death(const WorkerRecord& worker, int status) {
     if (worker.asked_to_exit || is_joining(worker.id)) // then the answer says so
         return;
-    const std::uint64_t function = process_.processes().obituary(worker.id).function;
+    const runtime::ProcessArea& area = process_.processes().area(worker.owner.slot);
+    DeathReport report{worker.id, static_cast<int>(worker.os_pid), status, {}, {}, {}, {}};
+    report.crash = runtime::read_crash(area, worker.id);
+    // relaxed: its writer is dead.
+    const std::uint64_t function = area.current_function.load(std::memory_order_relaxed);
     const runtime::Operation* operation =
         function == 0 ? nullptr : runtime::find_operation(function);
-    std::string text = "dshm: worker " + std::to_string(worker.id) + " (process " +
-                       std::to_string(worker.os_pid) +
-                       ") ended: " + os::describe_wait_status(status);
-    if (operation != nullptr)
-        text += " while running " + std::string(operation->name);
-    errors_.add(text + "\n");
+    report.task = operation == nullptr ? report.crash.task : std::string(operation->name);
+    report.output = worker.output->tail();
+    report.errors = worker.errors->tail();
+    errors_.add(report.announcement());
     errors_.flush();
+    if (const std::string words = report.last_words(); !words.empty())
+        runtime::write_last_words(process_.processes(), last_words_++, worker.id, words);
 }
 
 // Counters of the dead stay in the sums: they move to the launcher's own row.

@@ -19,9 +19,6 @@ namespace dshm::launch {
 
 namespace {
 
-constexpr const char* launcher_gone = "dshm: the session has ended, because its launcher process "
-                                      "is gone; a new Session may be started";
-
 // What lies in buffers would otherwise be written once by each process.
 void flush_own_output() {
     std::cout.flush();
@@ -36,11 +33,17 @@ public:
         runtime::current().scheduler().wait(*this);
     }
     // release: the next one finds the socket as this one leaves it.
-    ~Turn() { taken_->store(false, std::memory_order_release); }
-    bool ready() override { return !taken_->exchange(true, std::memory_order_acquire); }
+    ~Turn() {
+        taken_->store(false, std::memory_order_release);
+        runtime::current().area().bell.ring(); // another thread may sleep for it
+    }
+    bool ready() override {
+        return mine_ || (mine_ = !taken_->exchange(true, std::memory_order_acquire));
+    }
 
 private:
     std::atomic<bool>* taken_;
+    bool mine_ = false;
 };
 
 // There is something to read from the launcher, which rings after it has written.
@@ -79,13 +82,13 @@ bool Link::alive() const noexcept { return process_ != 0 && !os::has_ended(pidfd
 std::vector<int> Link::add(const AddWorkers& request) {
     const Turn turn(taken_);
     if (!alive())
-        throw std::runtime_error(launcher_gone);
+        throw std::runtime_error(runtime::current().why_over());
     send_request(socket_.get(), {request, std::nullopt, std::nullopt});
     Answer answer(socket_.get());
     runtime::current().scheduler().wait(answer);
     const auto reply = receive_reply(socket_.get());
     if (!reply)
-        throw std::runtime_error(launcher_gone);
+        throw std::runtime_error(runtime::current().why_over());
     if (!reply->error.empty())
         throw std::runtime_error("dshm: cannot start workers: " + reply->error);
     return reply->ids;
@@ -94,7 +97,7 @@ std::vector<int> Link::add(const AddWorkers& request) {
 void Link::remove(const RemoveWorkers& request) {
     const Turn turn(taken_);
     if (!alive())
-        throw std::runtime_error(launcher_gone);
+        throw std::runtime_error(runtime::current().why_over());
     send_request(socket_.get(), {std::nullopt, request, std::nullopt});
 }
 

@@ -20,6 +20,9 @@ constexpr std::size_t tail_size = 2000;
 // A line without an end is shown in pieces of this size rather than kept for ever.
 constexpr std::size_t longest_line = 1 << 20;
 
+// Whoever wrote the bar's width may have been mad.
+constexpr std::size_t widest_terminal = 1000;
+
 bool writable(int file, int milliseconds) {
     pollfd entry{file, POLLOUT, 0};
     return poll(&entry, 1, milliseconds) == 1;
@@ -47,7 +50,7 @@ void OutputSink::add(std::string_view text) {
     // relaxed: a bar that comes or goes just now may stay beside the text.
     if (bar_columns_ != nullptr)
         if (const std::size_t columns = bar_columns_->load(std::memory_order_relaxed))
-            append("\r" + std::string(columns, ' ') + "\r");
+            append("\r" + std::string(std::min(columns, widest_terminal), ' ') + "\r");
     append(text);
 }
 

@@ -34,17 +34,22 @@ SessionState* current_session_state() noexcept {
     return live_state != nullptr && live_state->owner == getpid() ? live_state : nullptr;
 }
 
-SessionState::SessionState(const shm::SegmentOptions& options, bool tag_output)
+SessionState::SessionState(const shm::SegmentOptions& options, bool tag_output,
+                           OnWorkerDeath on_worker_death)
     : segment(shm::Segment::create(options)), owner(getpid()) {
     try {
         back_first_areas(segment);
+        segment.header().on_worker_death = static_cast<std::uint64_t>(on_worker_death);
         link.emplace(segment, tag_output);
     } catch (...) {
         segment.unlink();
         throw;
     }
     segment.mapping().keep_out_of_children();
-    process.emplace(segment, shm::Owner{shm::master_slot, 1}, 1, [this] { return link->alive(); });
+    process.emplace(segment, shm::Owner{shm::master_slot, 1}, 1, [this] {
+        // acquire: what why_over() says was written before.
+        return segment.header().stopped_by.load(std::memory_order_acquire) == 0 && link->alive();
+    });
     process->scheduler().allow_setting_aside();
     live_state = this;
 }

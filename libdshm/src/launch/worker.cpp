@@ -15,6 +15,7 @@
 #include "dshm/launch/worker_setup.hpp"
 #include "dshm/os/clock.hpp"
 #include "dshm/os/process.hpp"
+#include "dshm/runtime/crash_note.hpp"
 #include "dshm/runtime/process.hpp"
 
 namespace dshm::launch {
@@ -143,6 +144,7 @@ void prepare_fork(const WorkerStart& start) {
 void serve(const WorkerStart& start) {
     runtime::Process process(*start.segment, start.owner, start.id);
     process.scheduler().allow_setting_aside();
+    runtime::note_crashes(process);
     runtime::report_stack_overflows();
     process.show_output = OutputFence(process, start);
     runtime::ProcessTable& table = process.processes();

@@ -43,7 +43,7 @@ void prefer_for_out_of_memory() {
 void prepare_process(pid_t launcher, const os::Fd& output, const os::Fd& errors) {
     if (!os::die_with_parent(launcher))
         _exit(1);
-    os::reset_signals();
+    os::reset_signals_for_worker();
     connect_streams(output, errors);
     prefer_for_out_of_memory();
 }

@@ -1,8 +1,11 @@
 #include "dshm/os/faults.hpp"
 
+#include <setjmp.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdint>
@@ -29,6 +32,17 @@ namespace {
 std::mutex entries_lock; // over entries in and out of use
 std::atomic<FaultNote::Entry*> entries{nullptr};
 void (*overflow_report)() = nullptr;
+
+constexpr std::array crash_signals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+// A report that waits for what nobody gives back is ended after this long.
+constexpr long longest_report_seconds = 2;
+
+void (*crash_report)(const Crash&) = nullptr; // set before the handlers
+pid_t crash_process = 0;                      // where it was set: not a child of that
+
+std::atomic<pid_t> reporter{0};          // the thread whose crash is reported
+volatile std::sig_atomic_t reported = 0; // its signal
+sigjmp_buf* volatile way_out = nullptr;  // of the step of the report that may fail
 
 // ---- the handler: only what a signal handler may do ---------------------------------------------
 
@@ -63,10 +77,65 @@ void explain(int number, const siginfo_t& info, const void* context) {
     }
 }
 
+// Ends the process as the signal would have without us.
+void die_of(int number) {
+    sigset_t this_one;
+    sigemptyset(&this_one);
+    sigaddset(&this_one, number);
+    std::signal(number, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &this_one, nullptr);
+    std::raise(number);
+}
+
+void give_up(int) { die_of(reported); }
+
+void limit_report() {
+    struct sigaction action {};
+    action.sa_handler = &give_up;
+    action.sa_flags = SA_ONSTACK;
+    sigaction(SIGALRM, &action, nullptr);
+    sigset_t alarms;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &alarms, nullptr);
+    const itimerval once{{0, 0}, {longest_report_seconds, 0}};
+    setitimer(ITIMER_REAL, &once, nullptr);
+}
+
+// A report may change the context: what is tried again afterwards is the instruction of the fault.
+void report(int number, siginfo_t* info, void* context) {
+    auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
+    const mcontext_t before = machine;
+    crash_report({number, info, context});
+    machine = before;
+}
+
+// Whoever comes while another thread's crash is reported waits for the end of both.
+void begin_report(int number) {
+    const pid_t here = gettid();
+    pid_t nobody = 0;
+    // relaxed: one thread asks for itself, the others wait.
+    if (!reporter.compare_exchange_strong(nobody, here, std::memory_order_relaxed)) {
+        if (nobody == here && way_out != nullptr)
+            siglongjmp(*way_out, 1);
+        if (nobody == here)
+            die_of(reported);
+        for (;;)
+            pause();
+    }
+    reported = number;
+    limit_report();
+}
+
 void handle_fault(int number, siginfo_t* info, void* context) {
+    const bool reports = crash_report != nullptr && crash_process == getpid();
+    if (reports)
+        begin_report(number);
     const bool sent_by_somebody = info->si_code <= 0;
     if (!sent_by_somebody)
         explain(number, *info, context);
+    if (reports)
+        report(number, info, context);
     std::signal(number, SIG_DFL);
     if (sent_by_somebody) // else the instruction is tried again, which ends it
         std::raise(number);
@@ -85,7 +154,8 @@ void handle(int number) noexcept {
         return;
     struct sigaction action {};
     action.sa_sigaction = &handle_fault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    // A fault in the handler comes to it again, and ends what it was at.
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     sigaction(number, &action, nullptr);
 }
 
@@ -102,14 +172,39 @@ FaultNote::Entry* unused_entry() {
 
 } // namespace
 
-void on_stack_overflow(void (*report)()) noexcept {
-    if (!is_free(SIGSEGV))
-        return;
+namespace {
+
+bool make_signal_stack() noexcept {
     static std::byte signal_stack[64 * 1024];
     stack_t alternate{};
     alternate.ss_sp = signal_stack;
     alternate.ss_size = sizeof signal_stack;
-    if (sigaltstack(&alternate, nullptr) != 0)
+    return sigaltstack(&alternate, nullptr) == 0;
+}
+
+} // namespace
+
+void on_crash(void (*report)(const Crash&)) noexcept {
+    if (is_free(SIGSEGV)) // else the program's handler may lie on a stack of its own
+        make_signal_stack();
+    crash_report = report;
+    crash_process = getpid();
+    for (const int number : crash_signals)
+        handle(number);
+}
+
+bool survives(void (*step)(void*), void* argument) noexcept {
+    sigjmp_buf out;
+    way_out = &out;
+    const bool whole = sigsetjmp(out, 0) == 0;
+    if (whole)
+        step(argument);
+    way_out = nullptr;
+    return whole;
+}
+
+void on_stack_overflow(void (*report)()) noexcept {
+    if (!is_free(SIGSEGV) || !make_signal_stack())
         return;
     overflow_report = report;
     handle(SIGSEGV);

@@ -1,8 +1,10 @@
 #include "dshm/os/memory_map.hpp"
 
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -43,6 +45,31 @@ std::vector<MemoryRegion> memory_regions() {
             regions.push_back(*std::move(region));
     std::free(line);
     return regions;
+}
+
+namespace {
+
+bool lies_in_readable_regions(std::uintptr_t first, std::uintptr_t last) {
+    for (const MemoryRegion& region : memory_regions())
+        if (region.accessible && region.first <= first && first < region.last)
+            first = region.last;
+    return first >= last;
+}
+
+} // namespace
+
+bool copy_if_readable(void* to, const void* from, std::size_t size) {
+    const auto first = reinterpret_cast<std::uintptr_t>(from);
+    if (first + size < first)
+        return false;
+    const iovec here{to, size}, there{const_cast<void*>(from), size};
+    const ssize_t done = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+    if (done >= 0 || (errno != ENOSYS && errno != EPERM))
+        return done == static_cast<ssize_t>(size);
+    if (!lies_in_readable_regions(first, first + size))
+        return false;
+    std::memcpy(to, from, size);
+    return true;
 }
 
 bool is_mapped(std::uintptr_t address) noexcept {

@@ -153,15 +153,48 @@ bool send_signal(const Fd& pidfd, int number) noexcept {
     return syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0;
 }
 
+namespace {
+
+// In sanitizer builds their own handlers are here, which must not end a process in their way.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitizer_handles_faults = true;
+#elif defined(__has_feature)
+constexpr bool sanitizer_handles_faults =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool sanitizer_handles_faults = false;
+#endif
+
+bool is_fault(int number) {
+    return number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL;
+}
+
+} // namespace
+
+void reset_signals_for_worker() noexcept {
+    std::array<struct sigaction, NSIG> before{};
+    for (int number = 1; number < NSIG; ++number)
+        if (is_fault(number) && !sanitizer_handles_faults)
+            sigaction(number, nullptr, &before[static_cast<std::size_t>(number)]);
+    reset_signals();
+    for (int number = 1; number < NSIG; ++number)
+        if (is_fault(number) && !sanitizer_handles_faults)
+            sigaction(number, &before[static_cast<std::size_t>(number)], nullptr);
+}
+
 std::string signal_name(int number) {
     if (const char* name = sigabbrev_np(number))
         return std::string("SIG") + name;
+    if (number >= SIGRTMIN && number <= SIGRTMAX)
+        return number == SIGRTMIN ? "SIGRTMIN" : "SIGRTMIN+" + std::to_string(number - SIGRTMIN);
     return "signal " + std::to_string(number);
 }
 
 std::string describe_wait_status(int status) {
     if (WIFSIGNALED(status))
-        return "killed by " + signal_name(WTERMSIG(status));
+        return "killed by " + signal_name(WTERMSIG(status)) +
+               (WCOREDUMP(status) ? " (core dumped)" : "") +
+               ((status & killed_for_memory) != 0 ? " (out of memory)" : "");
     return "exit code " + std::to_string(WEXITSTATUS(status));
 }
 

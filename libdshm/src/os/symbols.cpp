@@ -1,79 +1,105 @@
 #include "dshm/os/symbols.hpp"
 
 #include <elf.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <optional>
+
+#include "dshm/os/mapping.hpp"
 
 namespace dshm::os {
 
 namespace {
 
-// Reads pieces of a file, never more than it has.
-class ElfFile {
-public:
-    explicit ElfFile(const std::string& path) : file_(path, std::ios::binary | std::ios::ate) {
-        if (file_)
-            size_ = static_cast<std::uint64_t>(file_.tellg());
-    }
+using Bytes = std::span<const std::byte>;
 
-    // Items of a plain type; none if the file ends before.
-    template <class T>
-    std::vector<T> read(std::uint64_t offset, std::uint64_t count) {
-        if (offset > size_ || count > (size_ - offset) / sizeof(T))
-            return {};
-        std::vector<T> items(count);
-        file_.seekg(static_cast<std::streamoff>(offset));
-        file_.read(reinterpret_cast<char*>(items.data()),
-                   static_cast<std::streamsize>(count * sizeof(T)));
-        return file_ ? std::move(items) : std::vector<T>();
-    }
+// So many bytes of the file from `offset` on; none if it ends before.
+Bytes part(Bytes file, std::uint64_t offset, std::uint64_t size) {
+    if (offset > file.size() || size > file.size() - offset)
+        return {};
+    return file.subspan(offset, size);
+}
 
-    std::vector<Elf64_Shdr> sections() {
-        const auto header = read<Elf64_Ehdr>(0, 1);
-        if (header.empty() || std::memcmp(header[0].e_ident, ELFMAG, SELFMAG) != 0 ||
-            header[0].e_ident[EI_CLASS] != ELFCLASS64 ||
-            header[0].e_shentsize != sizeof(Elf64_Shdr))
-            return {};
-        return read<Elf64_Shdr>(header[0].e_shoff, header[0].e_shnum);
-    }
+// A plain item that may lie anywhere.
+template <class T>
+T item(Bytes bytes, std::size_t index) {
+    T value;
+    std::memcpy(&value, bytes.data() + index * sizeof(T), sizeof(T));
+    return value;
+}
 
-private:
-    std::ifstream file_;
-    std::uint64_t size_ = 0;
-};
+// The table of sections: empty if it is no such file.
+Bytes sections_of(Bytes file) {
+    const Bytes first = part(file, 0, sizeof(Elf64_Ehdr));
+    if (first.empty())
+        return {};
+    const auto header = item<Elf64_Ehdr>(first, 0);
+    if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+        header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_shentsize != sizeof(Elf64_Shdr))
+        return {};
+    return part(file, header.e_shoff, std::uint64_t{header.e_shnum} * sizeof(Elf64_Shdr));
+}
 
-bool is_function_at(const Elf64_Sym& symbol, std::uint64_t address) {
+bool is_function(const Elf64_Sym& symbol) {
     const int type = ELF64_ST_TYPE(symbol.st_info);
-    return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol.st_shndx != SHN_UNDEF &&
-           address >= symbol.st_value && address - symbol.st_value < symbol.st_size;
+    return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol.st_shndx != SHN_UNDEF;
+}
+
+std::string_view text_at(Bytes texts, std::uint64_t offset) {
+    if (offset >= texts.size())
+        return {};
+    const auto* const begin = reinterpret_cast<const char*>(texts.data()) + offset;
+    return {begin, strnlen(begin, texts.size() - offset)};
 }
 
 // Fills in what is missing.
-void look_up(ElfFile& file, const Elf64_Shdr& table, const Elf64_Shdr& texts,
-             std::span<const std::uint64_t> addresses, std::vector<std::string>& names) {
-    const auto symbols = file.read<Elf64_Sym>(table.sh_offset, table.sh_size / sizeof(Elf64_Sym));
-    auto strings = file.read<char>(texts.sh_offset, texts.sh_size);
-    strings.push_back('\0'); // whatever the file says, each name ends
-    for (const Elf64_Sym& symbol : symbols)
+void look_up(Bytes symbols, Bytes texts, std::span<const std::uint64_t> addresses,
+             std::span<std::string_view> names) {
+    for (std::size_t s = 0; s < symbols.size() / sizeof(Elf64_Sym); ++s) {
+        const auto symbol = item<Elf64_Sym>(symbols, s);
+        if (!is_function(symbol))
+            continue;
         for (std::size_t i = 0; i < addresses.size(); ++i)
-            if (names[i].empty() && is_function_at(symbol, addresses[i]) &&
-                symbol.st_name < strings.size())
-                names[i] = strings.data() + symbol.st_name;
+            if (addresses[i] - symbol.st_value < symbol.st_size && names[i].empty())
+                names[i] = text_at(texts, symbol.st_name);
+    }
 }
 
 } // namespace
 
+void find_function_names(Bytes file, std::span<const std::uint64_t> addresses,
+                         std::span<std::string_view> names) noexcept {
+    const Bytes sections = sections_of(file);
+    const std::size_t count = sections.size() / sizeof(Elf64_Shdr);
+    for (const std::uint32_t kind : {SHT_SYMTAB, SHT_DYNSYM})
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto table = item<Elf64_Shdr>(sections, i);
+            if (table.sh_type != kind || table.sh_link >= count)
+                continue;
+            const auto texts = item<Elf64_Shdr>(sections, table.sh_link);
+            look_up(part(file, table.sh_offset, table.sh_size),
+                    part(file, texts.sh_offset, texts.sh_size), addresses, names);
+        }
+}
+
 std::vector<std::string> function_names(const std::string& path,
                                         std::span<const std::uint64_t> addresses) {
     std::vector<std::string> names(addresses.size());
-    ElfFile file(path);
-    const std::vector<Elf64_Shdr> sections = file.sections();
-    for (const std::uint32_t kind : {SHT_SYMTAB, SHT_DYNSYM})
-        for (const Elf64_Shdr& section : sections)
-            if (section.sh_type == kind && section.sh_link < sections.size())
-                look_up(file, section, sections[section.sh_link], addresses, names);
+    const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat state {};
+    if (!file || fstat(file.get(), &state) != 0 || state.st_size <= 0)
+        return names;
+    const auto size = static_cast<std::size_t>(state.st_size);
+    void* const start = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (start == MAP_FAILED)
+        return names;
+    std::vector<std::string_view> found(addresses.size());
+    find_function_names({static_cast<const std::byte*>(start), size}, addresses, found);
+    std::copy(found.begin(), found.end(), names.begin());
+    munmap(start, size);
     return names;
 }
 

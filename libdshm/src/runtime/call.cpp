@@ -66,6 +66,7 @@ OutgoingTask::OutgoingTask(Process& process, const std::optional<Membership::Mem
     : process_(&process), target_(target), held_(held), task_(reserve(process)) {
     TaskRecord& record = process.tasks().record(task_);
     record.form = PayloadForm::inline_bytes;
+    record.result = ResultForm::none;
     record.handles = 0;
     const std::uint64_t word =
         control::Origin::put(process.me().bits()) |
@@ -88,6 +89,14 @@ void OutgoingTask::give_back(const PoolPlace& worker) {
     record.taken = worker.taken;
     // relaxed: published with the task (edge `task-queued`).
     record.control.fetch_or(control::pooled, std::memory_order_relaxed);
+}
+
+// Two plain steps, because nobody else knows the record yet.
+void OutgoingTask::allow_repeats() {
+    shm::Word64& word = process_->tasks().record(task_).control;
+    // relaxed: published with the task (edge `task-queued`).
+    word.store(word.load(std::memory_order_relaxed) | control::repeatable,
+               std::memory_order_relaxed);
 }
 
 void OutgoingTask::fail_silently() {

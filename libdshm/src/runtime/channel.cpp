@@ -67,16 +67,18 @@ Channel::~Channel() {
 
 Ring* Channel::after(Ring& ring) const { return ring_after(process_->segment(), ring); }
 
-// A ring of twice the size behind the producer's, which is full.
+// A ring of twice the size behind the producer's, which is full. Its block is this process's own until
+// it is linked: of a dead process, recovery frees one that is not, and gives one that is to the channel.
 void Channel::grow() {
     const Ring& full = producer_.ring();
     const ChannelShape shape{full.capacity() * 2, full.payload_bytes()};
     const shm::Block block =
         process_->heap().allocate_zeroed(base::cache_line + Ring::bytes(shape), shm::Tag::own(me_));
     Ring::create(aligned(process_->segment().base() + block.offset), shape);
-    process_->heap().retag(block.offset, shm::Tag::own(me_), tag());
-    if (!producer_.ring().end(block.offset))
-        process_->heap().free(block.offset, tag()); // another was faster, or has closed it
+    if (producer_.ring().end(block.offset))
+        process_->heap().retag(block.offset, shm::Tag::own(me_), tag());
+    else // another was faster, or has closed it
+        process_->heap().free(block.offset, shm::Tag::own(me_));
 }
 
 // Goes on in the ring behind; false when the channel is closed there.
@@ -272,19 +274,26 @@ void Channel::close(const ship::ExceptionRecord* exception) {
     std::uint64_t open = static_cast<std::uint64_t>(ChannelState::open);
     head_->state.compare_exchange(open, static_cast<std::uint64_t>(ChannelState::closed),
                                   std::memory_order_seq_cst, std::memory_order_relaxed);
-    end_rings(process_->segment(), *head_);
+    end_rings(SoundRings(*process_, object_, process_->objects().view(object_).block));
     wake_all(Side::takers);
     wake_all(Side::putters);
 }
 
 void Channel::throw_ended() {
     const std::uint64_t block = head_->exception.load(std::memory_order_acquire);
-    if (block == 0)
-        throw InvalidStateException("dshm: the channel is closed");
+    const std::size_t room = block == 0 ? 0 : process_->heap().room_of(block);
     const std::byte* bytes = process_->segment().base() + block;
-    std::uint64_t size;
-    std::memcpy(&size, bytes, sizeof size);
-    ship::Reader reader(bytes + sizeof size, size - sizeof size);
+    std::uint64_t size = 0;
+    if (room >= sizeof size)
+        std::memcpy(&size, bytes, sizeof size);
+    if (size == 0 || room < exception_start ||
+        size > room - exception_start) { // none, or there was no memory for it
+        if (state() == ChannelState::lost)
+            throw ProcessExitedException(static_cast<WorkerId>(head_->owner),
+                                         "it owned a channel, which went with it");
+        throw InvalidStateException("dshm: the channel is closed");
+    }
+    ship::Reader reader(bytes + exception_start, size);
     std::rethrow_exception(ship::rebuild(ship::decode<ship::ExceptionRecord>(reader)));
 }
 

@@ -46,7 +46,10 @@ private:
 
 ChunkLoop::ChunkLoop(Process& process, Setup setup)
     : process_(&process), setup_(std::move(setup)), chunks_(setup_.loop.address()),
-      held_(process.holdings().hold(setup_.handles.view())) {}
+      held_(process.holdings().hold(setup_.handles.view())) {
+    if (process.restarts_workers())
+        setup_.retries = std::max(setup_.retries, static_cast<int>(most_attempts) - 1);
+}
 
 ChunkLoop::~ChunkLoop() {
     if (current_or_null() == process_)
@@ -76,7 +79,7 @@ TaskRef ChunkLoop::send(const Participant& participant, std::size_t& member) {
     const StreamScope uncounted(chunks().head().stream);
     for (;;) {
         try {
-            return setup_.send(*process_, setup_.members[member], setup_.loop, participant);
+            return setup_.send(*process_, member_at(member), setup_.loop, participant);
         } catch (const ProcessExitedException&) {
             const auto other = living_member(member);
             if (!other)
@@ -100,10 +103,21 @@ void ChunkLoop::add(std::uint32_t lane, std::size_t member, bool from_the_start)
         Party{participant, member, std::move(task), End::open, false, nullptr}));
 }
 
-std::optional<std::size_t> ChunkLoop::living_member(std::size_t from) const {
+// Or the worker that has come in its place.
+Membership::Member ChunkLoop::member_at(std::size_t index) {
+    const shm::PrivateLock::Guard guard(lock_);
+    Membership::Member& member = setup_.members[index];
+    if (!process_->processes().alive(member.owner))
+        if (const auto next = process_->processes().successor_of(member.id))
+            member = {next->id, next->owner};
+    return member;
+}
+
+// The same one if it has a successor, else the next.
+std::optional<std::size_t> ChunkLoop::living_member(std::size_t from) {
     const std::size_t count = setup_.members.size();
-    for (std::size_t step = 1; step <= count; ++step)
-        if (process_->processes().alive(setup_.members[(from + step) % count].owner))
+    for (std::size_t step = 0; step < count; ++step)
+        if (process_->processes().alive(member_at((from + step) % count).owner))
             return (from + step) % count;
     return std::nullopt;
 }

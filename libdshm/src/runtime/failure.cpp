@@ -7,8 +7,10 @@
 #include <stdexcept>
 
 #include "dshm/os/process.hpp"
+#include "dshm/runtime/last_words.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/payload.hpp"
+#include "dshm/runtime/process.hpp"
 #include "dshm/ship/exception_record.hpp"
 
 namespace dshm::runtime {
@@ -33,11 +35,20 @@ ship::ExceptionRecord shortened(const ship::ExceptionRecord& full) {
     return brief;
 }
 
-std::string describe_exit(int wait_status, bool asked) {
-    const bool clean = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
-    if (asked && clean)
+std::string describe_exit(const Obituary& obituary) {
+    const int status = obituary.wait_status;
+    const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (obituary.asked_to_exit != 0 && clean)
         return "it was removed by rmprocs";
-    return "it ended: " + os::describe_wait_status(wait_status);
+    const Operation* operation =
+        obituary.function == 0 ? nullptr : find_operation(obituary.function);
+    return "it ended: " + os::describe_wait_status(status) +
+           (operation == nullptr ? "" : " while running " + std::string(operation->name));
+}
+
+std::string last_words_here(WorkerId worker) {
+    Process* process = current_or_null();
+    return process == nullptr ? std::string() : last_words_of(process->processes(), worker);
 }
 
 } // namespace
@@ -81,8 +92,11 @@ std::exception_ptr exit_exception(std::span<const std::byte> bytes) {
         const std::string task = operation == nullptr ? "a task" : std::string(operation->name);
         reason +=
             (note.moment == ExitMoment::during ? " while running " : " before it ran ") + task;
+        if (note.attempts > 1)
+            reason += ", the last of " + std::to_string(note.attempts) + " workers that it ended";
     }
-    return std::make_exception_ptr(ProcessExitedException(note.worker, reason));
+    return std::make_exception_ptr(
+        ProcessExitedException(note.worker, reason, last_words_here(note.worker)));
 }
 
 } // namespace
@@ -109,6 +123,9 @@ std::exception_ptr failure_of(const ResultView& result) {
 void report_failure(const ResultView& result) {
     try {
         std::rethrow_exception(failure_of(result));
+    } catch (const ProcessExitedException& error) { // the rest has been said
+        std::fprintf(stderr, "dshm: a task that nobody waited for failed: process %d exited: %s\n",
+                     error.pid(), error.reason().c_str());
     } catch (const std::exception& error) {
         std::fprintf(stderr, "dshm: a task that nobody waited for failed: %s\n", error.what());
     } catch (...) {
@@ -116,15 +133,14 @@ void report_failure(const ResultView& result) {
     }
 }
 
-std::string exit_reason(const Obituary& obituary) {
-    return describe_exit(obituary.wait_status, obituary.asked_to_exit != 0);
-}
+std::string exit_reason(const Obituary& obituary) { return describe_exit(obituary); }
 
 std::exception_ptr missing_worker(const ProcessTable& processes, WorkerId id) {
     const Obituary& obituary = processes.obituary(id < 0 ? 0 : id);
     // acquire, edge `obituary`: the key is stored last.
     if (id > 1 && obituary.key.load(std::memory_order_acquire) == static_cast<std::uint64_t>(id))
-        return std::make_exception_ptr(ProcessExitedException(id, exit_reason(obituary)));
+        return std::make_exception_ptr(
+            ProcessExitedException(id, exit_reason(obituary), last_words_of(processes, id)));
     if (id > 1 && processes.slot_of(id))
         return std::make_exception_ptr(ProcessExitedException(id, "it is ending"));
     return std::make_exception_ptr(std::invalid_argument(

@@ -140,6 +140,9 @@ bool Fibers::set_aside(WaitFor& what, os::Clock::time_point deadline, Next next)
     else
         go_on_with(waits_->in_turn.empty() ? waiting : waits_->in_turn.front());
     --count_;
+    if (waiting.running != nullptr) // relaxed: read by the launcher after our death and by tools
+        process_->area().current_function.store(waiting.running->record->function,
+                                                std::memory_order_relaxed);
     if (waiting.timer != waits_->deadlines.end())
         waits_->deadlines.erase(waiting.timer);
     return true;

@@ -22,8 +22,8 @@ std::size_t LocalTasks::start(std::function<void()> body) {
     refs_.reserve(refs_.size() + 1);
     auto kept = std::make_unique<Body>(std::move(body));
     const TaskRef task =
-        send_call<RunLocally>(*process_, Membership::Member{process_->id(), process_->me()}, true,
-                              RunLocally(), reinterpret_cast<std::uintptr_t>(kept.get()));
+        send_call_once<RunLocally>(*process_, Membership::Member{process_->id(), process_->me()},
+                                   RunLocally(), reinterpret_cast<std::uintptr_t>(kept.get()));
     tasks_.push_back({TaskHandle::adopt(task), std::move(kept), started_});
     refs_.push_back(task);
     return started_++;

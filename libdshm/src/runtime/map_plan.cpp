@@ -76,6 +76,16 @@ void MapPlan::note_speed(const BatchReply& reply) {
         ticks_each_ = std::max(1e-3, static_cast<double>(reply.ticks) / reply.done);
 }
 
+void MapPlan::note_gone(Process& process, std::size_t worker) {
+    Membership::Member& member = workers_[worker].member;
+    if (process.processes().alive(member.owner))
+        return; // said before, by another of its batches
+    if (const auto next = process.processes().successor_of(member.id))
+        member = {next->id, next->owner};
+    else
+        workers_[worker].gone = true;
+}
+
 std::vector<Membership::Member> map_workers(Process& process, const std::vector<int>* ids) {
     std::vector<Membership::Member> found;
     if (ids == nullptr) {

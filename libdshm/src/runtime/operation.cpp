@@ -1,5 +1,11 @@
 #include "dshm/runtime/operation.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "dshm/os/memory_map.hpp"
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/scheduler.hpp"
@@ -20,18 +26,41 @@ void Execution::pin_handles() {
 // the error message's writer.
 PayloadRoom Execution::begin_result(const ship::Footprint& need) {
     TaskRecord& record = tasks_->record(task_);
+    give_up_arguments(record);
     const bool had_block = record.form == PayloadForm::block;
     const shm::Offset arguments = had_block ? tasks_->block_of(record) : 0;
     PayloadRoom room(*tasks_, task_, shm::Tag::result(task_.index, task_.generation), need);
     if (had_block)
         tasks_->heap().free(arguments, shm::Tag::argument(task_.index, task_.generation));
-    record.result = ResultForm::value;
     return room;
 }
 
+namespace {
+
+// The word may come from a process that went mad: what lies there is an operation only if it has a name
+// that can be read and printed.
+bool is_operation(const void* address) {
+    constexpr std::size_t longest_name = 1 << 16;
+    if (reinterpret_cast<std::uintptr_t>(address) % alignof(Operation) != 0)
+        return false;
+    alignas(Operation) std::byte bytes[sizeof(Operation)];
+    if (!os::copy_if_readable(bytes, address, sizeof bytes))
+        return false;
+    const std::string_view name = reinterpret_cast<const Operation*>(bytes)->name;
+    if (name.empty() || name.size() > longest_name)
+        return false;
+    std::string text(name.size(), '\0');
+    return os::copy_if_readable(text.data(), name.data(), text.size()) &&
+           std::none_of(text.begin(), text.end(),
+                        [](unsigned char c) { return c < ' ' || c == 0x7f; });
+}
+
+} // namespace
+
 const Operation* find_operation(std::uint64_t function) noexcept {
     try {
-        return static_cast<const Operation*>(ship::loaded_function_address({function}));
+        const void* const address = ship::loaded_function_address({function});
+        return is_operation(address) ? static_cast<const Operation*>(address) : nullptr;
     } catch (...) {
         return nullptr;
     }
@@ -113,7 +142,7 @@ void fail_missing(Process& process, TaskRef task, WorkerId worker) noexcept {
         return fail_task(process, task, missing_worker(process.processes(), worker)); // just ending
     write_exit(process.tasks(), task,
                {worker, obituary.wait_status, obituary.os_pid, ExitMoment::before,
-                process.tasks().record(task).function});
+                process.tasks().record(task).function, 0});
     conclude(process, task, TaskPhase::failed);
 }
 

@@ -34,19 +34,42 @@ void PayloadRoom::append(std::size_t written, const ship::HandleList& handles) {
     record.size = (start + bytes) & largest_payload;
 }
 
+namespace {
+
+// A process that went mad may have written anything into its record: what it says must lie in the record
+// or in the segment.
+bool is_sound(const TaskTable& tasks, const TaskRecord& record, std::size_t listed) {
+    const std::size_t size = record.size;
+    if (size < listed)
+        return false;
+    return record.form == PayloadForm::block
+               ? tasks.segment().contains(tasks.block_of(record), size)
+               : record.form == PayloadForm::inline_bytes && size <= inline_payload_size;
+}
+
+} // namespace
+
 std::span<const std::byte> payload_bytes(const TaskTable& tasks, const TaskRecord& record) {
     const std::size_t listed = record.handles * sizeof(ship::HandleRef);
-    return {tasks.payload(const_cast<TaskRecord&>(record)),
-            record.size >= listed ? record.size - listed : 0};
+    if (!is_sound(tasks, record, listed)) [[unlikely]]
+        return {record.payload.data(), 0};
+    return {tasks.payload(const_cast<TaskRecord&>(record)), record.size - listed};
 }
 
 std::span<const ship::HandleRef> payload_handles(const TaskTable& tasks, const TaskRecord& record) {
+    const std::size_t handles = record.handles;
+    if (handles == 0) [[likely]]
+        return {};
     const std::span<const std::byte> bytes = payload_bytes(tasks, record);
-    return {reinterpret_cast<const ship::HandleRef*>(bytes.data() + bytes.size()), record.handles};
+    const auto* const first = reinterpret_cast<const ship::HandleRef*>(bytes.data() + bytes.size());
+    const bool sound = is_sound(tasks, record, handles * sizeof(ship::HandleRef)) &&
+                       reinterpret_cast<std::uintptr_t>(first) % alignof(ship::HandleRef) == 0;
+    return {first, sound ? handles : 0};
 }
 
 void drop_payload(TaskTable& tasks, TaskRef task) {
     TaskRecord& record = tasks.record(task);
+    give_up_arguments(record);
     if (record.form == PayloadForm::block) {
         const shm::Offset block = tasks.block_of(record);
         if (!tasks.heap().free(block, shm::Tag::argument(task.index, task.generation)))

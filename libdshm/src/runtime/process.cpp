@@ -7,6 +7,7 @@
 
 #include "dshm/os/clock.hpp"
 #include "dshm/runtime/call.hpp"
+#include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/object_handle.hpp"
 #include "dshm/runtime/task_stream.hpp"
 
@@ -104,9 +105,17 @@ void Process::check_session() const {
         throw std::runtime_error("dshm: the session that this program is attached to has ended; "
                                  "arrays can be read until "
                                  "the Client is destroyed, then attach to another session");
-    throw std::runtime_error(
-        "dshm: the session has ended, because its launcher process is gone; "
-        "workers and shared objects went with it, a new Session may be started");
+    throw std::runtime_error(why_over());
+}
+
+std::string Process::why_over() const {
+    const auto id = static_cast<WorkerId>(header().stopped_by.load(std::memory_order_acquire));
+    const std::string why = id == 0 ? "its launcher process is gone"
+                                    : "worker " + std::to_string(id) + " has ended (" +
+                                          exit_reason(processes_.obituary(id)) +
+                                          ") and on_worker_death is stop";
+    return "dshm: the session has ended, because " + why +
+           "; workers and shared objects went with it, a new Session may be started";
 }
 
 void Process::look_at_session() const {

@@ -12,6 +12,13 @@ void ProcessTable::ring_everybody() const {
     });
 }
 
+void ProcessTable::tell_everybody_to_look() const {
+    for_each_backed([](unsigned, ProcessArea& area) {
+        area.looks.fetch_add(1, std::memory_order_release); // edge `look`
+    });
+    ring_everybody();
+}
+
 std::optional<unsigned> ProcessTable::slot_of(WorkerId id) const {
     std::optional<unsigned> found;
     for_each_backed([&](unsigned slot, ProcessArea&) {
@@ -21,6 +28,19 @@ std::optional<unsigned> ProcessTable::slot_of(WorkerId id) const {
             found = slot;
     });
     return found;
+}
+
+std::optional<ProcessTable::Successor> ProcessTable::successor_of(WorkerId id) const {
+    for (;;) {
+        const Obituary& last = obituary(id < 0 ? 0 : id);
+        // acquire, edge `obituary`: the key is stored last.
+        if (last.key.load(std::memory_order_acquire) != static_cast<std::uint64_t>(id) ||
+            last.successor <= id)
+            return std::nullopt;
+        id = last.successor;
+        if (const auto slot = slot_of(id))
+            return Successor{id, {static_cast<std::uint8_t>(*slot), life(*slot).incarnation}};
+    }
 }
 
 const std::vector<Membership::Member>& Membership::members() {

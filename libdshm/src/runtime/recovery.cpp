@@ -4,6 +4,7 @@
 
 #include "dshm/os/process.hpp"
 #include "dshm/runtime/failure.hpp"
+#include "dshm/runtime/on_worker_death.hpp"
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/payload.hpp"
 #include "dshm/runtime/worker_pool.hpp"
@@ -17,10 +18,7 @@ void Recovery::bury(const Death& death) {
     retry();
     process_->processes().announce_change();
     // It may have died between an end and the event that tells of it.
-    process_->processes().for_each_backed([](unsigned, ProcessArea& area) {
-        area.looks.fetch_add(1, std::memory_order_release); // edge `look`
-    });
-    process_->processes().ring_everybody();
+    process_->processes().tell_everybody_to_look();
 }
 
 void Recovery::take_back(const Death& death) {
@@ -30,7 +28,7 @@ void Recovery::take_back(const Death& death) {
     recover_channels(*process_, death.owner, death.id,
                      death.how.empty() ? os::describe_wait_status(death.wait_status)
                                        : std::string(death.how));
-    recover_pools(*process_, death.owner);
+    recover_pools(*process_, death.owner, death.successor);
     sweep_tasks(death);
     process_->heap().recover(death.owner);
     sweep_blocks();
@@ -78,7 +76,8 @@ std::vector<ship::HandleRef> listed_handles(Process& process, TaskRef task, Task
     const std::byte* start = record.payload.data();
     if (record.form == PayloadForm::block) {
         const shm::Offset block = tasks.block_of(record);
-        if (!has_block(tasks, task, state, block) || !process.segment().readable(block, size))
+        if (!has_block(tasks, task, state, block) || size > tasks.heap().room_of(block) ||
+            !process.segment().readable(block, size))
             return {};
         start = process.segment().base() + block;
     } else if (size > inline_payload_size) {
@@ -105,7 +104,7 @@ bool pinned_by(shm::Owner owner, const TaskRecord& record, TaskState state) {
 // them.
 void Recovery::take_over_pins(const Death& death) {
     TaskTable& tasks = process_->tasks();
-    for (std::uint32_t index = 0; index < tasks.top(); ++index) {
+    for (std::uint32_t index = 0, end = tasks.end_of_walk(); index < end; ++index) {
         const TaskRecord& record = tasks.record(index);
         const auto state = TaskState::from_bits(record.state.load(std::memory_order_acquire));
         if (record.handles != 0 && pinned_by(death.owner, record, state))
@@ -116,7 +115,7 @@ void Recovery::take_over_pins(const Death& death) {
 }
 
 void Recovery::sweep_tasks(const Death& death) {
-    for (std::uint32_t index = 0; index < process_->tasks().top(); ++index)
+    for (std::uint32_t index = 0, end = process_->tasks().end_of_walk(); index < end; ++index)
         sweep_task(death, index);
 }
 
@@ -136,10 +135,10 @@ void Recovery::sweep_task(const Death& death, std::uint32_t index) {
         return;
     case TaskPhase::running:
         if (state.owner == death.owner)
-            fail(death, task, ExitMoment::during);
+            sweep_running(death, task, state);
         break;
     case TaskPhase::queued:
-        sweep_queued(death, task);
+        sweep_queued(death, task, state);
         break;
     case TaskPhase::open:
         sweep_open(death, task);
@@ -152,16 +151,44 @@ void Recovery::sweep_task(const Death& death, std::uint32_t index) {
     sweep_holder(death, task);
 }
 
-void Recovery::sweep_queued(const Death& death, TaskRef task) {
+void Recovery::sweep_running(const Death& death, TaskRef task, TaskState state) {
+    const TaskRecord& record = process_->tasks().record(task);
+    const unsigned attempts = state.attempt + 1u;
+    const bool whole = record.result == ResultForm::none;
+    state.attempt = static_cast<std::uint8_t>(attempts);
+    if (!whole || attempts >= most_attempts || !give_again(death, task, state))
+        fail(death, task, ExitMoment::during, attempts);
+}
+
+void Recovery::sweep_queued(const Death& death, TaskRef task, TaskState state) {
     const std::uint64_t word =
         process_->tasks().record(task).control.load(std::memory_order_acquire);
     const auto target = control::Target::get(word);
-    if (target == static_cast<std::uint64_t>(death.id)) {
-        if (process_->tasks().claim_queued(task))
-            fail(death, task, ExitMoment::before);
-    } else if (control::Origin::get(word) == death.owner.bits() && !put(task)) {
-        unput_.push_back(task);
+    // A worker that could not be replaced was the last: the master must not run what may end it too.
+    const bool nobody_left =
+        target == 0 && !death.workers_left && (state.attempt != 0 || death.repeats);
+    if (target == static_cast<std::uint64_t>(death.id) || nobody_left) {
+        if (process_->tasks().claim_queued(task) && !give_again(death, task, state))
+            fail(death, task, ExitMoment::before, state.attempt);
+    } else if (control::Origin::get(word) == death.owner.bits()) {
+        put_or_keep(task);
     }
+}
+
+// A task that the dead process, or this one on its behalf, is named to be running is for others
+// again: for anyone, or for the worker that has come in the place of its own. False if that cannot
+// be.
+bool Recovery::give_again(const Death& death, TaskRef task, TaskState state) {
+    const std::uint64_t word =
+        process_->tasks().record(task).control.load(std::memory_order_acquire);
+    const bool bound = control::Target::get(word) != 0;
+    if (!death.repeats || (word & control::repeatable) == 0 || (word & control::cancelled) != 0 ||
+        (bound ? !death.successor : !death.workers_left))
+        return false;
+    process_->tasks().give_again(task, bound ? static_cast<std::uint64_t>(death.successor->id) : 0,
+                                 state.attempt);
+    put_or_keep(task);
+    return true;
 }
 
 // A future that lived there and that nobody has put yet: who waits for it must learn of that.
@@ -174,13 +201,14 @@ void Recovery::sweep_open(const Death& death, TaskRef task) {
 }
 
 // Ends a task that the dead process, or this one on its behalf, is named to be running.
-void Recovery::fail(const Death& death, TaskRef task, ExitMoment moment) {
+void Recovery::fail(const Death& death, TaskRef task, ExitMoment moment, unsigned attempts) {
     TaskTable& tasks = process_->tasks();
     const TaskRecord& record = tasks.record(task);
     // It may have died as it cancelled the task, before it gave the worker of a pool back.
     if ((record.control.load(std::memory_order_acquire) & control::pooled) != 0)
         give_back_worker(*process_, task);
-    write_exit(tasks, task, {death.id, death.wait_status, death.os_pid, moment, record.function});
+    write_exit(tasks, task,
+               {death.id, death.wait_status, death.os_pid, moment, record.function, attempts});
     const std::uint64_t word = tasks.finish(task, TaskPhase::failed);
     process_->scheduler().ring_waiters(task, word);
     if (!tasks.unheld(task) || !tasks.claim_finished(task))
@@ -230,6 +258,12 @@ void Recovery::sweep_blocks() {
     });
 }
 
+// What does not fit into its ring is tried again later.
+void Recovery::put_or_keep(TaskRef task) {
+    if (!put(task))
+        unput_.push_back(task);
+}
+
 // Puts the task's entry where it belongs: a task for anyone into the launcher's own ready ring.
 // False when the ring is full.
 bool Recovery::put(TaskRef task) {
@@ -260,10 +294,11 @@ bool Recovery::put_for(WorkerId target, TaskRef task) {
 void Recovery::retry() {
     std::vector<TaskRef> again;
     std::swap(again, unput_);
-    for (const TaskRef task : again)
-        if (process_->tasks().state(task) == TaskState{TaskPhase::queued, {}, 0, task.generation} &&
-            !put(task))
-            unput_.push_back(task);
+    for (const TaskRef task : again) {
+        const TaskState now = process_->tasks().state(task);
+        if (now.phase == TaskPhase::queued && now.generation == task.generation)
+            put_or_keep(task);
+    }
     process_->holdings().release_pins();
 }
 

@@ -75,7 +75,9 @@ std::optional<TaskRef> Scheduler::find_one() {
 }
 
 bool Scheduler::may_run_ready() const {
-    return !process_->is_client() && (!process_->is_master() || process_->worker_count() == 0);
+    if (process_->is_master())
+        return process_->worker_count() == 0 && !process_->processes().somebody_comes();
+    return !process_->is_client();
 }
 
 bool Scheduler::work_visible() const {
@@ -97,10 +99,21 @@ void Scheduler::advance(Ring& ring, std::uint64_t position, std::size_t count) {
     });
 }
 
+// What was sent to the one that died in this slot before us, and has been given to its successor: the
+// entry that counts lies there.
+bool Scheduler::belongs_to_another(queue::Entry entry) const {
+    const TaskRecord& record = process_->tasks().record(entry.index);
+    // acquire: of a task that was given on before we began, the word says to whom.
+    const auto target =
+        static_cast<WorkerId>(control::Target::get(record.control.load(std::memory_order_acquire)));
+    return target != process_->id() && target != 0 && process_->processes().slot_of(target);
+}
+
 std::optional<TaskRef> Scheduler::take_from_inbox() {
     auto& inbox = process_->area().inbox;
     while (const auto front = inbox.peek()) {
-        const auto task = process_->tasks().claim(front->entry);
+        const bool gone_on = belongs_to_another(front->entry);
+        const auto task = gone_on ? std::nullopt : process_->tasks().claim(front->entry);
         advance(inbox, front->position, 1);
         if (!task)
             continue;
@@ -192,7 +205,9 @@ std::optional<TaskRef> Scheduler::steal_from(unsigned victim) {
         return taken > 1 ? take_from_own_ready() : std::nullopt;
     process_->counters().add(Count::stolen, taken);
     stop_searching();
-    if (taken > 1)
+    // seq_cst, edge `park`: whoever put an entry then looked at who searches, and woke nobody while that
+    // was this process; so it looks at the ring once more after its mark is gone.
+    if (taken > 1 || ring.peek())
         wake_a_searcher();
     return task;
 }

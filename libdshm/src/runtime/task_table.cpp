@@ -80,7 +80,7 @@ bool TaskTable::extend() {
     shm::Word64& top_word = segment_->header().task_top;
     std::uint64_t first = top_word.load(std::memory_order_acquire);
     do {
-        if (first >= shm::max_tasks)
+        if (first > shm::max_tasks - records_per_chunk)
             return false;
         backing_.ensure(segment_->geometry().tasks + first * shm::task_record_size,
                         records_per_chunk * shm::task_record_size);
@@ -108,8 +108,22 @@ bool TaskTable::claim_open(TaskRef task) const {
 }
 
 bool TaskTable::claim_queued(TaskRef task) const {
-    return change(record(task), {TaskPhase::queued, {}, 0, task.generation},
-                  {TaskPhase::running, me_, 0, task.generation});
+    const TaskState seen = state(task);
+    return seen.phase == TaskPhase::queued && seen.generation == task.generation &&
+           change(record(task), seen, {TaskPhase::running, me_, seen.attempt, task.generation});
+}
+
+void TaskTable::give_again(TaskRef task, std::uint64_t target, unsigned attempt) const {
+    TaskRecord& record = records_[task.index];
+    std::uint64_t word =
+        record.control.load(std::memory_order_relaxed); // relaxed: the swap decides
+    while (!record.control.compare_exchange(
+        word, (word & ~control::Target::mask) | control::Target::put(target),
+        std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    }
+    const TaskState again{
+        TaskPhase::queued, {}, static_cast<std::uint8_t>(attempt), task.generation};
+    record.state.store(again.bits(), std::memory_order_release); // edge `task-queued`
 }
 
 std::uint64_t TaskTable::finish(TaskRef task, TaskPhase phase) const {
@@ -247,7 +261,8 @@ void TaskTable::release(TaskRef task) {
     if (!waiting_for_room().empty(std::memory_order_relaxed))
         [[unlikely]] // relaxed: who sleeps looks again within a second
         waiting_for_room().for_each(std::memory_order_relaxed, [this](unsigned slot) {
-            ProcessTable(*segment_).area(slot).bell.ring();
+            if (const ProcessTable processes(*segment_); processes.backed(slot))
+                processes.area(slot).bell.ring();
         });
 }
 

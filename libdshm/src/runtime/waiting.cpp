@@ -100,6 +100,7 @@ void Scheduler::start(TaskRef task) {
                               interrupts.load(std::memory_order_relaxed), // relaxed: should_stop()
                               thread_state.stack.running,
                               &stream};
+    const std::string_view outer_name = thread_state.stack.task_name;
     thread_state.stack.running = &running;
     ++thread_state.stack.depth;
     {
@@ -109,7 +110,10 @@ void Scheduler::start(TaskRef task) {
     --thread_state.stack.depth;
     thread_state.stack.running = running.outer;
     thread_state.stack.task_start = 0; // of the task below, if there is one: long ago
-    thread_state.stack.task_name = {};
+    thread_state.stack.task_name = outer_name;
+    if (running.outer != nullptr) // relaxed: read by the launcher after our death and by tools
+        process_->area().current_function.store(running.outer->record->function,
+                                                std::memory_order_relaxed);
 }
 
 // On a stack of its own. Between two lines of this, nothing lies on the stack.
@@ -277,7 +281,9 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     const auto start = os::Clock::now();
     process_->area().bell.wait(
         [&] {
+            // The mark: whoever set it has rung before the word was armed, and wakes nobody else.
             return what.ready() || work_visible() || asked_to_leave() ||
+                   process_->header().searching.test(me, std::memory_order_seq_cst) ||
                    process_->session_was_closed() ||
                    (others != nullptr && others->something_happened()) ||
                    (what.interruptible() && stop_requested());
@@ -288,7 +294,8 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
     thread_state.idle_tick = os::ticks();
     if (os::Clock::now() - start >= waiting::longest_sleep)
         look_for_what_was_lost();
-    process_->check_session();
+    if (!what.ready()) // what has come before the end of the session is had all the same
+        process_->check_session();
 }
 
 // After a second in which nobody rang: hints may have gone with their authors.

@@ -14,11 +14,11 @@ class HeldPool {
 public:
     HeldPool(Process& process, std::uint64_t word)
         : process_(&process), object_(Pool::object_in(word)),
-          held_(word != 0 && process.objects().acquire(object_)) {}
-    ~HeldPool() {
-        if (held_)
-            process_->objects().release(object_);
+          held_(word != 0 && process.objects().acquire(object_)) {
+        if (held_ && !is_pool())
+            let_go();
     }
+    ~HeldPool() { let_go(); }
     HeldPool(const HeldPool&) = delete;
     HeldPool& operator=(const HeldPool&) = delete;
 
@@ -26,6 +26,18 @@ public:
     Pool pool() const { return Pool(*process_, object_); }
 
 private:
+    // The word may be damaged, and the object.
+    bool is_pool() const {
+        const auto seen = process_->objects().find(object_);
+        return seen && seen->description.kind == object_kind::pool &&
+               process_->heap().room_of(seen->block) >= sizeof(PoolHead);
+    }
+    void let_go() noexcept {
+        if (held_)
+            process_->objects().release(object_);
+        held_ = false;
+    }
+
     Process* process_;
     shm::ObjectTable::Ref object_;
     bool held_;
@@ -91,6 +103,8 @@ bool Pool::give_back(shm::Owner member) const {
 // ---- taking ------------------------------------------------------------------------------------
 
 std::optional<TakenWorker> Pool::stand_in() const {
+    if (process_->processes().somebody_comes())
+        return std::nullopt;
     if (!is_default())
         throw std::runtime_error("dshm: No active worker available in pool: every member has "
                                  "ended, or it never had one; push(id) adds one");
@@ -117,7 +131,8 @@ std::optional<TakenWorker> Pool::try_take() const {
 bool Pool::has_free() const {
     using Take = queue::MemberQueue::Take;
     const Take found = head_->members.look([this](shm::Owner member) { return alive(member); });
-    return found == Take::done || (found == Take::none_alive && is_default());
+    return found == Take::done ||
+           (found == Take::none_alive && is_default() && !process_->processes().somebody_comes());
 }
 
 void Pool::hand_over(const TakenWorker& taken) const {
@@ -251,7 +266,8 @@ void give_back_worker(Process& process, TaskRef task) noexcept {
     }
 }
 
-void recover_pools(Process& launcher, shm::Owner dead) {
+void recover_pools(Process& launcher, shm::Owner dead,
+                   const std::optional<Membership::Member>& successor) {
     std::vector<shm::ObjectTable::Ref> pools;
     launcher.objects().for_each_live(
         object_kind::pool,
@@ -259,6 +275,8 @@ void recover_pools(Process& launcher, shm::Owner dead) {
     for (const shm::ObjectTable::Ref object : pools)
         if (const HeldPool held(launcher, Pool::word_of(object)); held) {
             PoolHead& head = held.pool().head();
+            if (successor && head.members.state(dead.slot).is(dead))
+                held.pool().add(successor->owner); // first: a pool must not be empty in between
             head.members.recover(dead);
             head.waiters.clear(dead.slot, std::memory_order_seq_cst);
         }

@@ -1,8 +1,8 @@
 // One row for each exception type that keeps its type, in `kinds` below.
 #include "exception_kinds.hpp"
 
-#include <any>
 #include <algorithm>
+#include <any>
 #include <array>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +15,7 @@
 #include <new>
 #include <optional>
 #include <regex>
+#include <span>
 #include <string_view>
 #include <system_error>
 #include <typeinfo>
@@ -163,10 +164,15 @@ void describe_exit(ExceptionRecord& record, const std::exception& error) {
     const auto& exited = dynamic_cast<const ProcessExitedException&>(error);
     record.numbers[0] = exited.pid();
     record.detail = exited.reason();
+    const auto words = std::as_bytes(std::span(exited.last_words()));
+    record.payload.assign(words.begin(), words.end());
 }
 std::exception_ptr rebuild_exit(RecordPointer record) {
     const auto pid = static_cast<WorkerId>(record->numbers[0]);
-    return rebuilt_as<ProcessExitedException>(ProcessExitedException(pid, record->detail), record);
+    std::string words(reinterpret_cast<const char*>(record->payload.data()),
+                      record->payload.size());
+    return rebuilt_as<ProcessExitedException>(
+        ProcessExitedException(pid, record->detail, std::move(words)), record);
 }
 
 void describe_exhausted(ExceptionRecord& record, const std::exception& error) {

@@ -73,9 +73,12 @@ const std::string& RemoteException::stacktrace() const noexcept {
     return texts_->stack;
 }
 
-ProcessExitedException::ProcessExitedException(WorkerId pid, std::string reason)
-    : std::runtime_error("process " + std::to_string(pid) + " exited: " + reason), pid_(pid),
-      reason_(std::make_shared<const std::string>(std::move(reason))) {}
+ProcessExitedException::ProcessExitedException(WorkerId pid, std::string reason,
+                                               std::string last_words)
+    : std::runtime_error("process " + std::to_string(pid) + " exited: " + reason +
+                         (last_words.empty() ? "" : "\n") + last_words),
+      pid_(pid), reason_(std::make_shared<const std::string>(std::move(reason))),
+      last_words_(std::make_shared<const std::string>(std::move(last_words))) {}
 
 CompositeException::CompositeException(std::vector<std::exception_ptr> exceptions)
     : std::runtime_error(composite_text(exceptions)),

@@ -130,4 +130,25 @@ std::string stack_text(std::span<const StackFrame> frames) {
     return text;
 }
 
+std::string readable_calls(std::string_view lines) {
+    std::string text;
+    std::size_t keep = 0;
+    while (!lines.empty()) {
+        const std::string_view line = lines.substr(0, lines.find('\n'));
+        lines.remove_prefix(std::min(lines.size(), line.size() + 1));
+        const std::size_t blank = line.find(' ');
+        const bool named = line.starts_with('_') && blank != std::string_view::npos;
+        const std::string name = named ? demangled_name(std::string(line.substr(0, blank)))
+                                       : std::string(line.substr(0, blank));
+        text += name + std::string(line.substr(std::min(blank, line.size()))) + "\n";
+        if (keep == 0 || !is_machinery(name))
+            keep = text.size();
+    }
+    text.resize(keep);
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < ' ' && c != '\n')
+            c = '?';
+    return text;
+}
+
 } // namespace dshm::ship

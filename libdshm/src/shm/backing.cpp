@@ -132,6 +132,15 @@ std::size_t Backing::backed_bytes(Offset first, std::size_t count) const {
     return bytes;
 }
 
+std::uint64_t Backing::records_with_pages(Offset table, std::size_t record,
+                                          std::uint64_t count) const {
+    const Offset first = table / chunk_size, end = table + count * record;
+    for (Offset chunk = first; chunk * chunk_size < end; ++chunk)
+        if (!backed(chunk))
+            return chunk == first ? 0 : (chunk * chunk_size - table) / record;
+    return count;
+}
+
 std::size_t Backing::space_left() const { return room_left(file_).bytes; }
 
 } // namespace dshm::shm

@@ -151,7 +151,7 @@ void ChunkTable::free_empty_orphans() noexcept {
     const Chunk end = top();
     for (Chunk chunk = 0; chunk < end; ++chunk) {
         const ChunkState found = state(chunk);
-        if (found.kind() != ChunkKind::orphan || !found.has_blocks())
+        if (found.kind() != ChunkKind::orphan || !has_blocks(chunk, found))
             continue;
         // Adopted first: nobody else may hand its blocks out while its tags are read.
         const unsigned size_class = found.size_class();

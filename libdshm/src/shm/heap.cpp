@@ -227,6 +227,15 @@ Tag Heap::tag_of(Offset block) const {
     return place.tag == nullptr ? Tag{} : Tag{place.tag->load(std::memory_order_acquire)};
 }
 
+std::size_t Heap::room_of(Offset block) const {
+    const Place place = locate(block);
+    if (place.tag == nullptr || !Tag{place.tag->load(std::memory_order_acquire)}.in_use())
+        return 0;
+    return place.state.kind() == ChunkKind::head
+               ? place.state.length() * chunk_size
+               : size_classes[place.state.size_class()].block_size;
+}
+
 bool Heap::retag(Offset block, Tag expected, Tag desired) {
     DSHM_CHECK(desired.in_use(), "a block is handed to a process, task or object");
     const Place place = locate(block);

@@ -1,5 +1,6 @@
 // The launcher's half of the heap: what a dead process owned, and what it had handed to tasks that
-// never came to be. Walks over the whole table; correctness is argued in chunk_table.hpp.
+// never came to be. Walks over the whole table; correctness is argued in chunk_table.hpp. What it reads
+// there may be damaged: no state makes it leave the table or touch a chunk without pages.
 #include <algorithm>
 
 #include "dshm/shm/heap.hpp"
@@ -12,7 +13,7 @@ namespace dshm::shm {
 
 void Heap::recover(Owner dead) {
     const TagReaders::Scope reading(tag_readers_);
-    const Chunk end = table_.top();
+    const Chunk end = table_.end_of_walk();
     for (Chunk chunk = 0; chunk < end;) {
         const ChunkState state = table_.state(chunk);
         if (state == ChunkState::pristine_part(dead))
@@ -21,7 +22,7 @@ void Heap::recover(Owner dead) {
             table_.set_state(chunk, ChunkState::free());
         else if (state.kind() == ChunkKind::head)
             recover_run(chunk, state, dead);
-        else if (state.has_blocks())
+        else if (table_.has_blocks(chunk, state))
             recover_small(chunk, state, dead);
         chunk += state.span();
     }
@@ -88,12 +89,12 @@ bool Heap::dissolve_run(const Place& place, Tag expected, Owner name) {
 std::size_t Heap::sweep(bool (*wanted)(void*, Tag), void* predicate) {
     const TagReaders::Scope reading(tag_readers_);
     std::size_t freed = 0;
-    const Chunk end = table_.top();
+    const Chunk end = table_.end_of_walk();
     for (Chunk chunk = 0; chunk < end;) {
         const ChunkState state = table_.state(chunk);
         if (state.kind() == ChunkKind::head)
             freed += sweep_run(chunk, wanted, predicate) ? 1 : 0;
-        else if (state.has_blocks())
+        else if (table_.has_blocks(chunk, state))
             freed += sweep_small(chunk, state, wanted, predicate);
         chunk += state.span();
     }
@@ -169,7 +170,7 @@ void count_chunk(ChunkState state, HeapStatistics& count) {
 HeapStatistics Heap::statistics() const {
     const TagReaders::Scope reading(tag_readers_);
     HeapStatistics count{};
-    const Chunk end = table_.top();
+    const Chunk end = table_.end_of_walk();
     count.capacity = table_.capacity() * chunk_size;
     count.opened = end * chunk_size;
     // Nothing lies beyond the top.
@@ -179,7 +180,7 @@ HeapStatistics Heap::statistics() const {
         count.orphaned_chunks += state.kind() == ChunkKind::orphan ? 1 : 0;
         if (state.kind() == ChunkKind::head)
             count_run(table_.run_tag(chunk), state.span() * chunk_size, count);
-        else if (state.has_blocks())
+        else if (table_.has_blocks(chunk, state))
             count_small(table_, chunk, size_classes[state.size_class()], count);
         else
             count_chunk(state, count);

@@ -38,7 +38,13 @@ ObjectTable::~ObjectTable() {
 
 std::uint32_t ObjectTable::top() const noexcept {
     // acquire, edge `objects-grown`: the pages below the value are backed.
-    return static_cast<std::uint32_t>(header_->object_top.load(std::memory_order_acquire));
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(header_->object_top.load(std::memory_order_acquire), max_objects));
+}
+
+std::uint32_t ObjectTable::end_of_walk() const noexcept {
+    return static_cast<std::uint32_t>(
+        backing_.records_with_pages(geometry_.objects, sizeof(ObjectRecord), top()));
 }
 
 ObjectState ObjectTable::state(std::uint32_t index) const noexcept {
@@ -347,7 +353,7 @@ void ObjectTable::finish_freeing(Ref ref, Owner name) {
 // ------------------------------------------------------------------------------------------------
 
 void ObjectTable::recover(Owner dead) {
-    const std::uint32_t end = top();
+    const std::uint32_t end = end_of_walk();
     for (std::uint32_t index = 0; index < end; ++index)
         recover_record(index, dead);
 }
@@ -373,7 +379,7 @@ void ObjectTable::revive(std::uint32_t index, Owner dead) {
 }
 
 void ObjectTable::revive(Owner dead) {
-    const std::uint32_t end = top();
+    const std::uint32_t end = end_of_walk();
     for (std::uint32_t index = 0; index < end; ++index)
         revive(index, dead);
 }

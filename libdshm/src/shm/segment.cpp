@@ -168,6 +168,9 @@ void check_header(int file, const Header& header) {
     if (state != static_cast<std::uint64_t>(SegmentState::ready))
         refuse("is not ready, by its state", state,
                static_cast<std::uint64_t>(SegmentState::ready));
+    if (header.geometry.capacity < min_capacity)
+        refuse("is smaller than any can be, by the bytes that its header says",
+               header.geometry.capacity, min_capacity);
     if (header.geometry != Geometry::of(header.geometry.capacity))
         throw std::runtime_error("the segment's header is damaged: its heap begins at byte " +
                                  std::to_string(header.geometry.heap) + " of " +

@@ -196,7 +196,7 @@ template <class Work, class Part>
 runtime::TaskRef
 send_participant(runtime::Process& process, const runtime::Membership::Member& member,
                  const runtime::ObjectHandle& loop, const runtime::Participant& participant) {
-    return runtime::send_call(process, member, true, TakePart<Work, Part>{loop}, participant);
+    return runtime::send_call_once(process, member, TakePart<Work, Part>{loop}, participant);
 }
 
 } // namespace dshm::detail

@@ -27,6 +27,7 @@ public:
         std::size_t first = 0;
         std::size_t count = 0;
         std::size_t attempt = 0; // how often its only element has failed
+        unsigned deaths = 0;     // of workers that ran it
         std::tuple<typename Columns::Held...> held{};
     };
 
@@ -76,6 +77,7 @@ public:
             return Piece{piece.first + first,
                          count,
                          piece.attempt,
+                         piece.deaths,
                          {Columns::part(std::get<i>(piece.held), first, count)...}};
         });
     }

@@ -136,7 +136,7 @@ private:
             if (process_.processes().alive(plan_.member(worker).owner))
                 return not_sent(std::move(piece), std::current_exception());
             gone_ = std::current_exception();
-            plan_.note_gone(worker);
+            plan_.note_gone(process_, worker);
             queue_.again(std::move(piece));
         }
     }
@@ -244,11 +244,11 @@ private:
     void died(Batch& batch, std::exception_ptr error) {
         gone_ = error;
         disturbed_ = true;
-        plan_.note_gone(batch.sent.worker());
+        plan_.note_gone(process_, batch.sent.worker());
         const auto running = batch.sent.element_at_death();
         if (!running)
             return send_again(all_of(batch));
-        if (!handlers_.any())
+        if (!handlers_.any() && !process_.restarts_workers())
             return fail(error);
         const std::size_t count = batch.sent.count();
         if (count == 0)
@@ -256,7 +256,11 @@ private:
         const std::size_t at = std::min(*running, count - 1);
         send_again(Input::part(batch.piece, at + 1, count - at - 1));
         send_again(Input::part(batch.piece, 0, at));
-        settle(Input::part(batch.piece, at, 1), error);
+        Piece one = Input::part(batch.piece, at, 1);
+        if (process_.restarts_workers() && ++one.deaths < runtime::most_attempts)
+            send_again(std::move(one));
+        else
+            settle(std::move(one), error);
     }
     void send_again(Piece piece) {
         if (!failure_)

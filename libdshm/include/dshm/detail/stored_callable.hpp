@@ -121,6 +121,7 @@ template <class F, class... Args>
 runtime::TaskRef send_stored(const runtime::Pool& pool, const runtime::TakenWorker& taken,
                              bool held, const StoredCallable& stored, const Args&... args) {
     runtime::OutgoingTask task(pool.process(), taken.worker, held);
+    task.allow_repeats();
     if (held)
         task.give_back(pool.place_of(taken));
     ship::Sizer sizer;

@@ -1,9 +1,10 @@
 // The inside of the launcher: what it knows and what it does at each event.
 //
-// One object, in the launcher process, on its one thread. Its functions lie in five files: the loop
+// One object, in the launcher process, on its one thread. Its functions lie in six files: the loop
 // (launcher.cpp), workers that join (launcher_joining.cpp), workers that leave or die
-// (launcher_leaving.cpp), what workers print (launcher_output.cpp), and programs that attach themselves
-// (launcher_clients.cpp). Nothing else includes this.
+// (launcher_leaving.cpp), those that come in the place of the dead (launcher_replacing.cpp), what workers
+// print (launcher_output.cpp), and programs that attach themselves (launcher_clients.cpp). Nothing else
+// includes this.
 #pragma once
 
 #include <poll.h>
@@ -19,6 +20,8 @@
 #include "dshm/launch/requests.hpp"
 #include "dshm/launch/worker_record.hpp"
 #include "dshm/os/clock.hpp"
+#include "dshm/os/memory_kills.hpp"
+#include "dshm/runtime/on_worker_death.hpp"
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/recovery.hpp"
 
@@ -64,7 +67,7 @@ private:
 
     // joining
     void add_workers(const AddWorkers& request);
-    void start_one(const AddWorkers& request, std::size_t number);
+    WorkerRecord& start_one(std::shared_ptr<const WorkerSettings> settings, std::size_t number);
     unsigned free_slot() const;
     shm::Owner prepare_row(WorkerId id);
     bool is_joining(WorkerId id) const;
@@ -78,9 +81,23 @@ private:
     void insist();
     void finish_leaving();
     void reap(WorkerId id);
-    void write_obituary(const WorkerRecord& worker, int status);
+    void write_obituary(const WorkerRecord& worker, int status, WorkerId successor);
     void announce_death(const WorkerRecord& worker, int status);
     void retire_counters(shm::Owner owner);
+
+    // in the place of the dead
+    WorkerRecord* replace(const WorkerRecord& dead);
+    bool may_replace(const WorkerRecord& dead);
+    void welcome_replacements();
+    void forget_replacement(WorkerRecord& worker);
+    [[noreturn]] void stop_session(WorkerId dead);
+    bool is_sudden(const WorkerRecord& worker) const;
+    bool somebody_else_works(WorkerId id) const;
+    void keep_master_waiting();
+    void let_master_go_on();
+    OnWorkerDeath on_worker_death() const {
+        return static_cast<OnWorkerDeath>(process_.header().on_worker_death);
+    }
 
     // attached programs
     void watch_clients(std::vector<pollfd>& entries) const;
@@ -109,10 +126,14 @@ private:
     OutputSink output_;
     OutputSink errors_;
     bool told_closed_output_ = false;
+    os::MemoryKills memory_kills_;
+    std::size_t last_words_ = 0; // deaths that left some
     std::map<WorkerId, WorkerRecord> workers_;
     WorkerId next_id_ = 2;
     std::optional<Joining> joining_;
     std::vector<RemoveWorkers> leaving_;
+    unsigned barren_workers_ = 0; // ended in a row without having done a task
+    unsigned failed_starts_ = 0;  // in the place of a dead one, in a row
     std::vector<ClientRecord> clients_;
     WorkerId next_client_id_ = -1;
 };

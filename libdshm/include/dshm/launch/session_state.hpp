@@ -5,13 +5,15 @@
 #include <optional>
 
 #include "dshm/launch/link.hpp"
+#include "dshm/runtime/on_worker_death.hpp"
 #include "dshm/runtime/process.hpp"
 #include "dshm/shm/segment.hpp"
 
 namespace dshm::launch {
 
 struct SessionState {
-    SessionState(const shm::SegmentOptions& options, bool tag_output);
+    SessionState(const shm::SegmentOptions& options, bool tag_output,
+                 OnWorkerDeath on_worker_death);
     ~SessionState();
 
     shm::Segment segment;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "dshm/launch/output_relay.hpp"
+#include "dshm/launch/requests.hpp"
 #include "dshm/os/clock.hpp"
 #include "dshm/os/mapping.hpp"
 #include "dshm/runtime/process_table.hpp"
@@ -18,6 +19,12 @@ struct WorkerRecord {
     os::Fd pidfd;
     std::unique_ptr<LineRelay> output;
     std::unique_ptr<LineRelay> errors;
+    // How it was started, and the how-manieth of its request: for one that comes in its place.
+    std::shared_ptr<const WorkerSettings> settings;
+    std::size_t number = 0;
+    // It comes in the place of a dead one and does not take tasks yet; killed when that lasts too long.
+    bool is_coming = false;
+    os::Clock::time_point come_until{};
     bool asked_to_exit = false;
     int insisted = 0; // signals sent since: 0, then SIGTERM, then SIGKILL
     os::Clock::time_point insist_at{};

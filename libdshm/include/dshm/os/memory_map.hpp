@@ -1,6 +1,7 @@
 // The address space of this process, as the kernel describes it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,6 +21,11 @@ struct MemoryRegion {
 // The mappings of this process by address, from /proc/self/maps: some 50 µs. Empty where that
 // cannot be read. Other threads may map and unmap meanwhile.
 std::vector<MemoryRegion> memory_regions();
+
+// Copies bytes of this process from an address that may be wrong. False, and nothing copied that counts,
+// when they cannot all be read. Below a microsecond; where the kernel refuses process_vm_readv, as
+// memory_regions().
+bool copy_if_readable(void* to, const void* from, std::size_t size);
 
 // Whether the address lies in any mapping: one system call, some 100 ns.
 bool is_mapped(std::uintptr_t address) noexcept;

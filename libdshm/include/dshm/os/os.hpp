@@ -5,6 +5,7 @@
 // retries for ever.
 #pragma once
 
+#include "dshm/os/backtrace.hpp"
 #include "dshm/os/clock.hpp"
 #include "dshm/os/cpu.hpp"
 #include "dshm/os/faults.hpp"
@@ -12,6 +13,7 @@
 #include "dshm/os/file_view.hpp"
 #include "dshm/os/futex.hpp"
 #include "dshm/os/mapping.hpp"
+#include "dshm/os/memory_kills.hpp"
 #include "dshm/os/memory_left.hpp"
 #include "dshm/os/memory_map.hpp"
 #include "dshm/os/pages.hpp"

@@ -47,6 +47,9 @@ void open_standard_streams() noexcept;
 // than RLIMIT_FSIZE is an error and not a death.
 void reset_signals() noexcept;
 
+// The same, but handlers of faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL) stay: a program may work by them.
+void reset_signals_for_worker() noexcept;
+
 // Past RLIMIT_FSIZE a segment's memory is an error at the call and not a death from now on; but a
 // program that handles SIGXFSZ itself is left to that.
 void ignore_file_size_signal() noexcept;
@@ -60,10 +63,14 @@ bool is_stopped(pid_t process) noexcept;
 // False when the process has ended or may not be signalled.
 bool send_signal(const Fd& pidfd, int number) noexcept;
 
-// "SIGKILL", "SIGSEGV", ... or "signal 64".
+// "SIGKILL", "SIGSEGV", "SIGRTMIN+3", ... or "signal 32".
 std::string signal_name(int number);
 
-// "exit code 3", "killed by SIGKILL", from a status of waitpid.
+// Added to a status of waitpid, of which it is no part: the kernel did it because memory ran out.
+inline constexpr int killed_for_memory = 1 << 16;
+
+// "exit code 3", "killed by SIGKILL (out of memory)", "killed by SIGSEGV (core dumped)", from a status
+// of waitpid.
 std::string describe_wait_status(int status);
 
 } // namespace dshm::os

@@ -2,9 +2,11 @@
 // file was not stripped, so also of static functions, else those of the dynamic loader.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dshm::os {
@@ -13,5 +15,10 @@ namespace dshm::os {
 // where there is none, or no such file. Reads the tables each time: some milliseconds.
 std::vector<std::string> function_names(const std::string& path,
                                         std::span<const std::uint64_t> addresses);
+
+// The same in the bytes of a file, for the names that are empty yet; they lie in the file. Reads
+// nothing outside it, whatever it says. Allocates nothing.
+void find_function_names(std::span<const std::byte> file, std::span<const std::uint64_t> addresses,
+                         std::span<std::string_view> names) noexcept;
 
 } // namespace dshm::os

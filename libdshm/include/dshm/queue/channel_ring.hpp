@@ -66,6 +66,15 @@ public:
 
     std::uint64_t capacity() const { return capacity_; }
     std::size_t payload_bytes() const { return payload_bytes_; }
+    std::size_t stride() const { return stride_; }
+    // Whether a ring in so many bytes may be worked on, whatever somebody has written into its header,
+    // and its payloads have so many bytes. Nothing of its cells is looked at.
+    bool fits(std::size_t room, std::size_t least_payload) const {
+        return room >= sizeof(ChannelRing) && capacity_ != 0 && stride_ >= 16 && stride_ % 8 == 0 &&
+               payload_bytes_ >= least_payload &&
+               payload_bytes_ + sizeof(std::uint64_t) <= stride_ &&
+               capacity_ <= (room - sizeof(ChannelRing)) / stride_;
+    }
     CellArray cells() const {
         // Cells are shared words behind the header, whatever the constness of the view.
         auto* const base = reinterpret_cast<std::byte*>(const_cast<ChannelRing*>(this));

@@ -93,9 +93,14 @@ public:
             if (try_fill(position, entry))
                 break;
             ++position;
-            if (steps % longest_walk == 0)
+            if (steps % longest_walk == 0) {
+                // Nobody meets so many that were filled since; only where somebody has written over the
+                // ring, the cursors lead round for ever.
+                if (steps == longest_search)
+                    return PutResult::full;
                 position = std::max({position, tail_.load(std::memory_order_relaxed),
                                      head_.load(std::memory_order_relaxed)});
+            }
         }
         hint.position.store(position + 1, std::memory_order_relaxed);
         if (position % tail_grain == tail_grain - 1)
@@ -165,7 +170,7 @@ public:
     }
 
     // Processes that wait for room.
-    shm::ProcessMask& waiting_for_room() { return waiting_; }
+    shm::BasicProcessMask<Atomic>& waiting_for_room() { return waiting_; }
 
 private:
     // The shared tail is moved on once for so many entries: nobody else reads it but to estimate
@@ -173,6 +178,8 @@ private:
     static constexpr std::uint64_t tail_grain = 16;
     // A producer that has walked over so many filled cells looks where the tail is.
     static constexpr unsigned longest_walk = 2 * tail_grain;
+    static constexpr unsigned longest_search = 16 * Cells < 4096 ? 4096 : 16 * Cells;
+    static_assert(longest_search % longest_walk == 0, "it is looked at after each walk");
 
     static constexpr std::uint64_t lap_of(std::uint64_t position) {
         return (position / Cells + 1) & Lap::limit;
@@ -205,7 +212,7 @@ private:
     //   | head   | tail   | waiting (32) | cells: 8 bytes each
     alignas(base::cache_line) Atomic<std::uint64_t> head_;
     alignas(base::cache_line) Atomic<std::uint64_t> tail_;
-    alignas(base::cache_line) shm::ProcessMask waiting_;
+    alignas(base::cache_line) shm::BasicProcessMask<Atomic> waiting_;
     alignas(base::cache_line) Atomic<std::uint64_t> cells_[Cells];
 };
 

@@ -25,6 +25,8 @@ public:
 
     // Whoever ends it gives that worker of a pool back.
     void give_back(const PoolPlace& worker);
+    // It may be begun anew after a death (on_worker_death.hpp): nobody else makes up for that.
+    void allow_repeats();
     // Whoever ends it badly says nothing, though nobody may ever ask how it ended.
     void fail_silently();
     // Not sent yet.
@@ -78,6 +80,7 @@ template <class F, class... Args>
 TaskRef send_pooled_call(Process& process, const Membership::Member& target, const PoolPlace& place,
                          const F& function, const Args&... args) {
     OutgoingTask task(process, target, true);
+    task.allow_repeats();
     task.give_back(place);
     ship::HandleList handles;
     const std::size_t written = write_call(task, handles, function, args...);
@@ -89,6 +92,17 @@ template <class F, class... Args>
 TaskRef send_call(Process& process, const std::optional<Membership::Member>& target, bool held,
                   const F& function, const Args&... args) {
     OutgoingTask task(process, target, held);
+    task.allow_repeats();
+    ship::HandleList handles;
+    const std::size_t written = write_call(task, handles, function, args...);
+    return task.send(written, handles);
+}
+
+// The same for a caller that deals with its worker's death itself.
+template <class F, class... Args>
+TaskRef send_call_once(Process& process, const Membership::Member& target, const F& function,
+                       const Args&... args) {
+    OutgoingTask task(process, target, true);
     ship::HandleList handles;
     const std::size_t written = write_call(task, handles, function, args...);
     return task.send(written, handles);

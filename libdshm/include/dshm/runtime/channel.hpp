@@ -11,8 +11,8 @@
 // `membarrier`, os/process_fence.hpp).
 //
 // Death: what the dead had begun in a cell is undone by the launcher (recover_channels), a message
-// that it was decoding goes to another. A process that dies in `grow` between making a ring and
-// appending it leaves that block to the end of the session.
+// that it was decoding goes to another. A ring or an exception that it made is the channel's from
+// the moment that it is linked, and is freed if it was not.
 #pragma once
 
 #include <array>

@@ -97,7 +97,8 @@ private:
     void close(Party& party, End how);
     void watch();
     void stop_watching();
-    std::optional<std::size_t> living_member(std::size_t from) const;
+    Membership::Member member_at(std::size_t index);
+    std::optional<std::size_t> living_member(std::size_t from);
     struct Failure;
     std::vector<Failure> failed_parties();
     std::vector<TaskHandle> open_tasks();

@@ -24,7 +24,8 @@ std::exception_ptr as_remote(std::exception_ptr error, WorkerId worker);
 // The exception that a failed result stands for.
 std::exception_ptr failure_of(const ResultView& result);
 
-// "killed by SIGKILL", "exit code 3", "was removed by rmprocs".
+// "it ended: killed by SIGKILL while running f(int)", "it ended: exit code 3", "it was removed by
+// rmprocs".
 std::string exit_reason(const Obituary& obituary);
 
 // The exception for a worker that is not there any more; std::invalid_argument for one that never

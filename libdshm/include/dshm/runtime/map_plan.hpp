@@ -38,7 +38,8 @@ public:
     void note_sent(std::size_t worker) { ++workers_[worker].under_way; }
     void note_ended(std::size_t worker) { --workers_[worker].under_way; }
     void note_speed(const BatchReply& reply);
-    void note_gone(std::size_t worker) { workers_[worker].gone = true; }
+    // It has ended; the one in its place, if there is one, goes on as the same worker.
+    void note_gone(Process& process, std::size_t worker);
 
 private:
     struct Worker {

@@ -59,13 +59,13 @@ public:
         if (result_ == Result::dropped) [[unlikely]]
             return;
         TaskRecord& record = tasks_->record(task_);
+        give_up_arguments(record);
         if (record.form == PayloadForm::block) {
             begin_result({}).close(0, handles_);
             return;
         }
         record.size = 0;
         record.handles = 0;
-        record.result = ResultForm::value;
     }
 
 private:

@@ -5,6 +5,7 @@
 // listed at the end of the payload, 16 bytes each.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <span>
 
@@ -13,6 +14,13 @@
 #include "dshm/ship/shipping.hpp"
 
 namespace dshm::runtime {
+
+// From here on the arguments are not as they were sent: a task whose process dies now is not begun
+// anew. What was written before a death is there after it, so only the compiler has to be told.
+inline void give_up_arguments(TaskRecord& record) {
+    record.result = ResultForm::value;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
 
 class PayloadRoom {
 public:
@@ -47,7 +55,7 @@ private:
     std::size_t capacity_ = inline_payload_size;
 };
 
-// The bytes that were written, and the handles behind them.
+// The bytes that were written, and the handles behind them. None of a record that says what cannot be.
 std::span<const std::byte> payload_bytes(const TaskTable& tasks, const TaskRecord& record);
 std::span<const ship::HandleRef> payload_handles(const TaskTable& tasks, const TaskRecord& record);
 

@@ -13,6 +13,7 @@
 #include "dshm/runtime/counters.hpp"
 #include "dshm/runtime/file_mappings.hpp"
 #include "dshm/runtime/holdings.hpp"
+#include "dshm/runtime/on_worker_death.hpp"
 #include "dshm/runtime/pool_waits.hpp"
 #include "dshm/runtime/process_table.hpp"
 #include "dshm/runtime/replays.hpp"
@@ -44,6 +45,10 @@ public:
     bool is_master() const { return me_.slot == shm::master_slot; }
     // A program that is attached to the session: it runs no tasks and sends none.
     bool is_client() const { return id_ < 0; }
+    // Dead workers are replaced, and what ended them is tried again (on_worker_death.hpp).
+    bool restarts_workers() const {
+        return header().on_worker_death == static_cast<std::uint64_t>(OnWorkerDeath::restart);
+    }
     ProcessArea& area() const { return *area_; }
 
     ProcessTable& processes() { return processes_; }
@@ -75,6 +80,8 @@ public:
 
     // Throws std::runtime_error when the launcher has gone, and with it the session.
     void check_session() const;
+    // What that says.
+    std::string why_over() const;
     // For calls that do not wait. Only an attached program asks, about once a millisecond: others end
     // with their session, or wait for it.
     void check_session_in_passing() const {

@@ -15,6 +15,7 @@
 
 #include "dshm/base/bits.hpp"
 #include "dshm/queue/index_ring.hpp"
+#include "dshm/runtime/crash_note.hpp"
 #include "dshm/shm/segment.hpp"
 #include "dshm/sync/doorbell.hpp"
 
@@ -71,6 +72,7 @@ enum class Count : unsigned {
 //   640   | inbox: work for this process alone |
 //   33792 | ready: work for anyone, put by this process |
 //   99712 | events: what happened to tasks and objects that it waits for |
+//   116480| crash: what its signal handler left of a crash |   the process, while it dies
 struct ProcessArea {
     shm::Word64 life;
     shm::Word32 os_pid;
@@ -92,6 +94,7 @@ struct ProcessArea {
     alignas(base::cache_line) queue::IndexRing<4096> inbox;
     queue::IndexRing<8192> ready;
     queue::IndexRing<2048> events;
+    CrashNote crash;
 };
 
 static_assert(sizeof(ProcessArea) <= shm::process_area_size, "an area fits its stride");
@@ -99,13 +102,14 @@ static_assert(offsetof(ProcessArea, bell) == 128 && offsetof(ProcessArea, counts
                   offsetof(ProcessArea, output_asked) == 384 &&
                   offsetof(ProcessArea, output_shown) == 512 &&
                   offsetof(ProcessArea, inbox) == 640 && offsetof(ProcessArea, ready) == 33'792 &&
-                  offsetof(ProcessArea, events) == 99'712,
+                  offsetof(ProcessArea, events) == 99'712 &&
+                  offsetof(ProcessArea, crash) == 116'480,
               "the diagram above");
 
 // What is known of a worker that has ended. Written by the launcher, key last; read by anybody.
 //
-//   0     8             12   16        24           32         40
-//   | key | wait status | pid| function | tasks done | flags    |
+//   0     8             12    16         24           32      36          40
+//   | key | wait status | pid | function | tasks done | asked | successor | ...
 struct Obituary {
     shm::Word64 key; // worker id, or 0
     std::int32_t wait_status;
@@ -113,11 +117,28 @@ struct Obituary {
     std::uint64_t function; // the task that ran, or 0
     std::uint64_t tasks_done;
     std::uint32_t asked_to_exit;
-    std::uint32_t reserved_[7];
+    std::int32_t successor; // the worker that was started in its place, or 0
+    std::uint32_t reserved_[6];
 };
 static_assert(sizeof(Obituary) == 64, "a line each");
 
 inline constexpr std::size_t obituary_slots = shm::obituary_region_size / sizeof(Obituary);
+
+// The rest of what is known of a death, as people read it: of the last few of which there is
+// something. Written by the launcher, key last; read by anybody, who looks at the key again afterwards.
+//
+//   0     8      16
+//   | key | size | text |
+struct LastWords {
+    static constexpr std::size_t room = 4096 - 16;
+
+    shm::Word64 key;  // worker id, or 0
+    shm::Word64 size; // bytes
+    std::array<shm::Word64, room / 8> text;
+};
+static_assert(sizeof(LastWords) == 4096, "a page each");
+
+inline constexpr std::size_t last_words_slots = shm::last_words_region_size / sizeof(LastWords);
 
 class ProcessTable {
 public:
@@ -151,6 +172,12 @@ public:
             segment_->geometry().obituaries)[static_cast<std::size_t>(id) % obituary_slots];
     }
 
+    // The n-th of them. Whoever has died last has the one behind.
+    LastWords& last_words(std::size_t n) const {
+        return segment_->at<LastWords>(segment_->geometry().obituaries +
+                                       shm::obituary_region_size)[n % last_words_slots];
+    }
+
     // An area without its pages may not be touched.
     bool backed(unsigned slot) const {
         return segment_->backing().backed(
@@ -165,6 +192,19 @@ public:
     }
     // The slot in which a worker lives, starting and exiting ones included. O(slots).
     std::optional<unsigned> slot_of(WorkerId id) const;
+    // The worker that lives, or starts, in the place of one that has ended, or of its successor's
+    // successor. O(slots + deaths in that place).
+    struct Successor {
+        WorkerId id;
+        shm::Owner owner;
+    };
+    std::optional<Successor> successor_of(WorkerId id) const;
+
+    // A worker is starting in the place of a dead one, or the session is being stopped: that nobody is
+    // there now does not mean that the master is on its own.
+    bool somebody_comes() const {
+        return segment_->header().workers_coming.load(std::memory_order_acquire) != 0;
+    }
 
     // Tells every process that lives have begun or ended.
     void announce_change() const {
@@ -172,6 +212,8 @@ public:
         segment_->header().membership_epoch.fetch_add(1, std::memory_order_acq_rel);
     }
     void ring_everybody() const;
+    // The same, and every wait that is set aside is looked at: an event may have been lost.
+    void tell_everybody_to_look() const;
 
 private:
     const shm::Segment* segment_;

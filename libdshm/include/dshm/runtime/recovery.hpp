@@ -10,6 +10,9 @@
 //     queued for w alone         → failed: w has ended
 //     queued, spawned by w       → its entry is put again; a second entry is harmless
 //     running(w)                 → failed: w has ended while running it
+//                                  or queued again, where workers are replaced, its arguments are as they
+//                                  were, and it has not ended too many workers
+//     queued for w alone, w has a successor → queued for that
 //     held by w                  → not held by w; freed if nobody else holds it and it has ended
 //     open, owned by w           → failed: w has ended
 //     open, held by w alone      → free
@@ -18,6 +21,7 @@
 //     objects held by w          → the bit is cleared, after the pins of its payloads were inherited
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -32,6 +36,13 @@ struct Death {
     int wait_status;
     // How an attached program ended, of which there is no status.
     std::string_view how = {};
+    // Tasks may be begun anew: workers are replaced, and nobody had told this one to end.
+    bool repeats = false;
+    // The worker in its place, which may still be starting.
+    std::optional<Membership::Member> successor = {};
+    // Somebody is there, or starting, to run what is for anyone. The master must not run what has
+    // ended workers.
+    bool workers_left = true;
 };
 
 class Recovery {
@@ -53,11 +64,13 @@ private:
     void sweep_tasks(const Death& death);
     void sweep_task(const Death& death, std::uint32_t index);
     void sweep_running(const Death& death, TaskRef task, TaskState state);
-    void sweep_queued(const Death& death, TaskRef task);
+    void sweep_queued(const Death& death, TaskRef task, TaskState state);
+    bool give_again(const Death& death, TaskRef task, TaskState state);
     void sweep_holder(const Death& death, TaskRef task);
     void sweep_open(const Death& death, TaskRef task);
-    void fail(const Death& death, TaskRef task, ExitMoment moment);
+    void fail(const Death& death, TaskRef task, ExitMoment moment, unsigned attempts = 0);
     void sweep_blocks();
+    void put_or_keep(TaskRef task);
     bool put(TaskRef task);
     bool put_for(WorkerId target, TaskRef task);
 

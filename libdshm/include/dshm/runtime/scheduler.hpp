@@ -113,6 +113,7 @@ private:
     bool may_run_ready() const;
     bool work_visible() const;
     std::optional<TaskRef> find_one();
+    bool belongs_to_another(queue::Entry entry) const;
     std::optional<TaskRef> take_from_inbox();
     std::optional<TaskRef> take_from_own_ready();
     std::optional<TaskRef> steal();

@@ -73,6 +73,8 @@ inline constexpr std::uint64_t shared = std::uint64_t{1} << 50;    // holders an
 inline constexpr std::uint64_t observed = std::uint64_t{1} << 51;  // somebody has seen it fail
 inline constexpr std::uint64_t cancelled = std::uint64_t{1} << 52; // asked to stop
 inline constexpr std::uint64_t pooled = std::uint64_t{1} << 53;    // gives a pool's worker back
+// May be begun anew after its worker's death, where the session restarts workers.
+inline constexpr std::uint64_t repeatable = std::uint64_t{1} << 54;
 } // namespace control
 
 // Of a task with control::pooled, the worker of a pool that is given back at its end.
@@ -91,6 +93,7 @@ enum class ResultForm : std::uint64_t {
     value,
     exception, // an encoded ship::ExceptionRecord
     exited,    // an ExitNote: the process that ran it is gone
+    none,      // there is none: the arguments are as they were sent
 };
 
 inline constexpr std::size_t inline_payload_size = 152;
@@ -161,6 +164,7 @@ struct ExitNote {
     std::int32_t os_pid;
     ExitMoment moment;
     std::uint64_t function; // the task's function
+    std::uint32_t attempts; // workers that have ended while running it, this one included
 };
 
 } // namespace dshm::runtime

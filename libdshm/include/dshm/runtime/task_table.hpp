@@ -8,6 +8,7 @@
 // this process freed itself.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -62,6 +63,9 @@ public:
     bool claim_open(TaskRef task) const;
     // queued → running(me) for a task that is known by name, such as one whose target has died.
     bool claim_queued(TaskRef task) const;
+    // running(me, or a dead process) → queued: for the launcher, which decides alone what becomes of
+    // it. `target`: the worker that alone may run it now, or 0. Its arguments must be as they were.
+    void give_again(TaskRef task, std::uint64_t target, unsigned attempt) const;
 
     // filling(me) → done or failed, for a result that was made before.
     void publish_finished(TaskRef task, TaskPhase phase) const;
@@ -116,10 +120,15 @@ public:
     shm::Owner me() const { return me_; }
     shm::Segment& segment() const { return *segment_; }
     shm::Heap& heap() const { return *heap_; }
-    // Records that have ever been used; none beyond may be touched.
+    // Records that have ever been used; none beyond may be touched. Never more than there are.
     std::uint32_t top() const {
+        return static_cast<std::uint32_t>(std::min<std::uint64_t>(
+            segment_->header().task_top.load(std::memory_order_acquire), shm::max_tasks));
+    }
+    // The same for walks of recovery, which believe of the top only what has pages.
+    std::uint32_t end_of_walk() const {
         return static_cast<std::uint32_t>(
-            segment_->header().task_top.load(std::memory_order_acquire));
+            backing_.records_with_pages(segment_->geometry().tasks, shm::task_record_size, top()));
     }
 
 private:

@@ -105,6 +105,7 @@ private:
 // At the end of a task that was sent through a pool, before it is seen to have ended.
 void give_back_worker(Process& process, TaskRef task) noexcept;
 // After a death, by the launcher.
-void recover_pools(Process& launcher, shm::Owner dead);
+void recover_pools(Process& launcher, shm::Owner dead,
+                   const std::optional<Membership::Member>& successor);
 
 } // namespace dshm::runtime

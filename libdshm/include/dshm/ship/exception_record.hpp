@@ -29,7 +29,7 @@ struct ExceptionRecord {
     std::string message;                      // what(), without hops
     std::vector<std::uint64_t> frames;        // of the throwing side: FunctionId bits of the calls
     std::string detail; // category of a code; reason of an exit; key of a registered type
-    std::vector<std::byte> payload; // of a registered type that has cereal functions
+    std::vector<std::byte> payload; // of a registered type that has cereal functions; last words
     std::vector<WorkerId> hops; // nearest first; empty for what dshm itself throws at the caller
     std::vector<ExceptionRecord> children; // of a CompositeException
 };

@@ -70,16 +70,19 @@ private:
 // there.
 class ProcessExitedException : public std::runtime_error {
 public:
-    // `reason` has the exit code or the signal by name, and the task that ran: "SIGKILL while
-    // running fibonacci(int)".
-    ProcessExitedException(WorkerId pid, std::string reason);
+    // `reason` has the exit code or the signal by name, and the task that ran: "killed by SIGKILL
+    // while running fibonacci(int)". what() is one line with both, and then the last words.
+    ProcessExitedException(WorkerId pid, std::string reason, std::string last_words = {});
 
     WorkerId pid() const noexcept { return pid_; }
     const std::string& reason() const noexcept { return *reason_; }
+    // Lines: of a crash where it was, and its innermost calls; the last that the worker printed. Empty
+    // where nothing is known, or more than 30 others that left some have died since.
+    const std::string& last_words() const noexcept { return *last_words_; }
 
 private:
     WorkerId pid_;
-    std::shared_ptr<const std::string> reason_;
+    std::shared_ptr<const std::string> reason_, last_words_;
 };
 
 // Several failures of one `sync` block or one list call, in the order in which the work was

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dshm::ship {
@@ -33,5 +34,9 @@ std::vector<StackFrame> frames_of(std::span<const std::uint64_t> words);
 
 // Reads files: some milliseconds.
 std::string stack_text(std::span<const StackFrame> frames);
+
+// Lines "name [place]" with the names as the linker has them, or "[place]" alone: the same with names
+// as C++ spells them, without the machinery at the end. What is not printable becomes '?'.
+std::string readable_calls(std::string_view lines);
 
 } // namespace dshm::ship

@@ -64,6 +64,9 @@ public:
     std::size_t backed_bytes_below(Offset end) const;
     std::size_t backed_bytes(Offset first, std::size_t count) const; // of these chunks
     std::size_t space_left() const; // in the file system and the machine
+    // Of the first `count` records of a table, those before its first missing page: all of them, unless
+    // somebody has damaged the table's top. For walks over what a process may have left that went mad.
+    std::uint64_t records_with_pages(Offset table, std::size_t record, std::uint64_t count) const;
 
 private:
     std::byte* base() const noexcept {

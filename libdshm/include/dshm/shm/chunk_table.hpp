@@ -76,6 +76,7 @@
 // exhausted heap is looked through from end to end. Any thread may call anything here.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 
@@ -186,10 +187,18 @@ public:
     Backing& backing() noexcept { return backing_; }
     const Backing& backing() const noexcept { return backing_; }
 
-    // Chunks that may be in use: [0, top).
+    // Chunks that may be in use: [0, top). Never more than there are.
     Chunk top() const noexcept {
         // acquire, edge `heap-grown`: the table's pages below the value are backed.
-        return header_->heap_top.load(std::memory_order_acquire);
+        return std::min<Chunk>(header_->heap_top.load(std::memory_order_acquire), capacity());
+    }
+    // The same for walks of recovery, which believe of the top only what has pages.
+    Chunk end_of_walk() const noexcept {
+        return backing_.records_with_pages(geometry_.chunks, sizeof(ChunkRecord), top());
+    }
+    // A chunk that holds small blocks, and has the pages to hold them in.
+    bool has_blocks(Chunk chunk, ChunkState state) const noexcept {
+        return state.has_blocks() && backing_.backed(offset_of(chunk) / chunk_size);
     }
     ChunkState state(Chunk chunk) const noexcept {
         // acquire, edges `chunk-claimed`, `run-committed`, `run-dissolved`: what led to the state

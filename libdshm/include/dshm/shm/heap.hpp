@@ -91,6 +91,9 @@ public:
     bool free(Offset block, Tag expected);
     // FREE for what is not a block. Of a block that may be freed meanwhile, or was, under reading().
     Tag tag_of(Offset block) const;
+    // Bytes from a block's beginning to its end; 0 for what is no block in use. For those who read in
+    // shared memory how much lies there, and must not believe it.
+    std::size_t room_of(Offset block) const;
     // Until it ends, blocks that are found in use keep their pages (tag_readers.hpp), so one that nobody
     // holds for the caller can be read. For a few milliseconds, and never while it waits for others.
     TagReaders::Scope reading() const { return TagReaders::Scope(tag_readers_); }

@@ -39,13 +39,14 @@ struct Owner {
 //
 //   0        8        16       24       32
 //   | 0..63  | 64..127|128..191|192..255|
-struct ProcessMask {
-    std::array<Word64, max_processes / 64> words;
+template <template <class> class Atomic = Word>
+struct BasicProcessMask {
+    std::array<Atomic<std::uint64_t>, max_processes / 64> words;
 
     static constexpr std::uint64_t bit(unsigned slot) { return std::uint64_t{1} << (slot % 64); }
 
-    Word64& word_of(unsigned slot) { return words[slot / 64]; }
-    const Word64& word_of(unsigned slot) const { return words[slot / 64]; }
+    Atomic<std::uint64_t>& word_of(unsigned slot) { return words[slot / 64]; }
+    const Atomic<std::uint64_t>& word_of(unsigned slot) const { return words[slot / 64]; }
 
     void set(unsigned slot, std::memory_order order) { word_of(slot).fetch_or(bit(slot), order); }
     void clear(unsigned slot, std::memory_order order) {
@@ -77,6 +78,7 @@ struct ProcessMask {
     }
 };
 
+using ProcessMask = BasicProcessMask<>;
 static_assert(sizeof(ProcessMask) == 32, "four words, one bit for each process");
 
 } // namespace dshm::shm

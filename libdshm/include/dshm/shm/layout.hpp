@@ -2,7 +2,7 @@
 //
 //   offset 0                                                              capacity
 //   | header | modules | obituaries | processors | backing words | process areas | tasks | objects | chunk table | heap ... |
-//     4 KiB    64 KiB    64 KiB       32 KiB       8 B / 2 MiB     256 × 128 KiB   16 MiB  2 MiB     16 B / 64 KiB
+//     4 KiB    64 KiB    64+128 KiB   32 KiB       8 B / 2 MiB     256 × 128 KiB   16 MiB  2 MiB     16 B / 64 KiB
 //
 // Every region starts on a 64 KiB chunk of the file, because that is the unit in which pages are
 // backed (backing.hpp). The file is sparse: a region costs memory where it was touched, not where
@@ -34,6 +34,7 @@ inline constexpr std::size_t object_record_size = 128;
 inline constexpr std::size_t process_area_size = base::kibibytes(128);
 inline constexpr std::size_t module_region_size = base::kibibytes(64);
 inline constexpr std::size_t obituary_region_size = base::kibibytes(64);
+inline constexpr std::size_t last_words_region_size = base::kibibytes(128); // behind the obituaries
 inline constexpr std::size_t chunk_record_size = 16;
 inline constexpr std::size_t processor_lines = 256; // processors beyond share a line with others
 inline constexpr std::size_t processor_region_size = processor_lines * base::cache_line;
@@ -42,7 +43,7 @@ inline constexpr std::size_t join_places = 16;
 
 inline constexpr std::uint64_t segment_magic =
     0x6d687364'67657331; // "1segdshm" read as a little-endian word
-inline constexpr std::uint32_t abi_number = 4;
+inline constexpr std::uint32_t abi_number = 5;
 
 // Offsets of all regions, computed from the capacity alone. Every process computes them, and a
 // stranger compares them.
@@ -77,7 +78,7 @@ constexpr Geometry Geometry::of(std::size_t capacity) {
         return start;
     };
     g.modules = place(module_region_size, base::page_size);
-    g.obituaries = place(obituary_region_size, base::page_size);
+    g.obituaries = place(obituary_region_size + last_words_region_size, base::page_size);
     g.processors = place(processor_region_size, base::page_size);
     g.backing = place(g.capacity / extent_size * sizeof(Word64), base::page_size);
     g.processes = place(max_processes * process_area_size, chunk_size);
@@ -99,7 +100,7 @@ enum class SegmentState : std::uint64_t { making = 0, ready = 1, closed = 2 };
 //   48                 128
 //   | name (64 bytes)  | geometry (88 bytes) | build id (20) ...
 //   256      next task index never used          384  next object index never used
-//   512      heap chunks ever claimed            640  membership epoch
+//   512      heap chunks ever claimed            640  membership epoch, workers coming, stopped by
 //   768      parked idle workers                 896  workers woken and looking for work
 //   1024     processes whose ready ring may hold work
 //   1152     slot + 1 of the worker that may spin long
@@ -122,12 +123,15 @@ struct Header {
     std::uint64_t master_address; // of the segment in process 1: others try to map it there too
     Geometry geometry;
     std::array<std::uint8_t, 20> build_id;
-    std::uint64_t huge_pages; // 1: large runs are asked for as huge pages
+    std::uint64_t huge_pages;      // 1: large runs are asked for as huge pages
+    std::uint64_t on_worker_death; // runtime/on_worker_death.hpp
 
     alignas(base::cache_line) Word64 task_top;
     alignas(base::cache_line) Word64 object_top;
     alignas(base::cache_line) Word64 heap_top;
     alignas(base::cache_line) Word64 membership_epoch;
+    Word64 workers_coming; // in place of dead ones; 1 for ever after a stop
+    Word64 stopped_by;     // the worker whose death has ended the session, or 0
     alignas(base::cache_line) ProcessMask parked;
     alignas(base::cache_line) ProcessMask searching;
     alignas(base::cache_line) ProcessMask ready;
@@ -146,6 +150,8 @@ static_assert(offsetof(Header, state) == 24,
 static_assert(offsetof(Header, geometry) == 128, "the layout comment above");
 static_assert(offsetof(Header, task_top) == 256 && offsetof(Header, parked) == 768,
               "hot words lie on lines of their own");
+static_assert(offsetof(Header, on_worker_death) == 248 && offsetof(Header, workers_coming) == 648,
+              "in what the lines before have left");
 static_assert(std::is_trivially_copyable_v<Geometry>, "Geometry lies in the segment");
 
 // Differs between builds whose records differ in size: such builds cannot share a segment.
@@ -156,7 +162,8 @@ constexpr std::uint64_t layout_hash() {
           std::uint64_t{task_record_size}, std::uint64_t{max_objects},
           std::uint64_t{object_record_size}, std::uint64_t{process_area_size},
           std::uint64_t{module_region_size}, std::uint64_t{obituary_region_size},
-          std::uint64_t{chunk_size}, std::uint64_t{extent_size}, std::uint64_t{chunk_record_size}})
+          std::uint64_t{last_words_region_size}, std::uint64_t{chunk_size},
+          std::uint64_t{extent_size}, std::uint64_t{chunk_record_size}})
         hash = (hash ^ part) * 0x100000001b3;
     return hash;
 }

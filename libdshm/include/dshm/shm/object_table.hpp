@@ -172,7 +172,8 @@ public:
     // the table.
     template <class F>
     void for_each_live(std::uint64_t kind, F&& f) const {
-        for (std::uint32_t index = 0; index < top(); ++index) {
+        const std::uint32_t end = end_of_walk();
+        for (std::uint32_t index = 0; index < end; ++index) {
             const Ref ref{index, state(index).generation()};
             if (const auto seen = find(ref); seen && seen->description.kind == kind)
                 f(ref, *seen);
@@ -200,7 +201,10 @@ private:
     using CountPage = std::array<Count, counts_per_page>;
 
     ObjectRecord& record(std::uint32_t index) const noexcept { return records_[index]; }
+    // Never more than there are.
     std::uint32_t top() const noexcept;
+    // The same for walks, which believe of the top only what has pages.
+    std::uint32_t end_of_walk() const noexcept;
     ObjectState state(std::uint32_t index) const noexcept;
     bool change(std::uint32_t index, ObjectState expected, ObjectState desired) noexcept;
 

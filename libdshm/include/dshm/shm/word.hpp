@@ -15,12 +15,17 @@
 namespace dshm::shm {
 
 #ifdef DSHM_CRASH_POINTS
-// Counts one touch; kills the calling process at the armed one.
-void crash_point() noexcept;
+// Counts one touch; kills the calling process at the armed one. Not inlined: its return address is
+// the place of the touch in the code.
+[[gnu::noinline]] void crash_point() noexcept;
 // The `touches`-th touch from now on is the last; 0 disarms.
 void arm_crash_point(std::uint64_t touches) noexcept;
 // Touches since the last arm_crash_point: how long a scenario is.
 std::uint64_t crash_points_seen() noexcept;
+// Called before each touch, with its place in the code, in this process and those it forks: what a test
+// counts, or kills by. It touches no Word itself. Null: nobody.
+using CrashObserver = void (*)(const void* place) noexcept;
+void observe_crash_points(CrashObserver observer) noexcept;
 #else
 inline void crash_point() noexcept {}
 #endif

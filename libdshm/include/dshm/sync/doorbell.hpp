@@ -26,7 +26,17 @@ namespace dshm::waiting {
 
 inline constexpr std::chrono::nanoseconds longest_sleep = std::chrono::seconds(1);
 
-template <template <class> class Atomic = shm::Word>
+// What a doorbell needs besides its word. Tests put a scheduler of their own here.
+struct FutexSleep {
+    static void fence(std::memory_order order) noexcept { std::atomic_thread_fence(order); }
+    static void sleep(std::uint32_t* word, std::uint32_t expected,
+                      std::chrono::nanoseconds limit) noexcept {
+        os::futex_wait(word, expected, limit);
+    }
+    static void wake_all(std::uint32_t* word) noexcept { os::futex_wake_all(word); }
+};
+
+template <template <class> class Atomic = shm::Word, class Sleep = FutexSleep>
 class BasicDoorbell {
 public:
     // Sleeps until a ring, for at most `limit`, unless `ready()` holds once the bell is armed. May
@@ -35,9 +45,9 @@ public:
     void wait(Ready&& ready, std::chrono::nanoseconds limit = longest_sleep) {
         const std::uint32_t armed = arm();
         // Also when another thread had armed the word: this thread's second look comes after it.
-        std::atomic_thread_fence(std::memory_order_seq_cst); // edge `park`
+        Sleep::fence(std::memory_order_seq_cst); // edge `park`
         if (!ready())
-            os::futex_wait(seat_.address(), armed, limit);
+            Sleep::sleep(seat_.address(), armed, limit);
     }
 
     // Wakes the sleepers, if any: true when there were some. Call after the event has been published
@@ -47,7 +57,7 @@ public:
         while ((value & 1) != 0)
             if (seat_.compare_exchange(value, value + 1, std::memory_order_acq_rel,
                                        std::memory_order_acquire)) {
-                os::futex_wake_all(seat_.address());
+                Sleep::wake_all(seat_.address());
                 return true;
             }
         return false;
@@ -57,7 +67,7 @@ public:
     // half-way.
     void ring_always() {
         seat_.fetch_add(2, std::memory_order_acq_rel);
-        os::futex_wake_all(seat_.address());
+        Sleep::wake_all(seat_.address());
     }
 
     // Makes the word odd and gives its value.
