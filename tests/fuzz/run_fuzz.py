@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Compile and run the fuzz target of the decoders.
+"""Compile and run a fuzz target: the decoders, or recovery.
 
-usage: run_fuzz.py BUILD_ROOT LIBDSHM_SO [--seconds N] [--seeds] [libFuzzer's own options]
+usage: run_fuzz.py BUILD_ROOT LIBDSHM_SO [--target decode|recovery] [--seconds N] [--seeds]
+                   [libFuzzer's own options]
 
-The target and the sources of the ship layer are compiled by clang++ with libFuzzer and the address and
-undefined-behaviour sanitizers; the layers below come from the library. First it runs every input of
+The target and the sources that it is about (the ship layer; for recovery, all from the operating system's to
+the runtime) are compiled by clang++ with libFuzzer and the address and undefined-behaviour sanitizers; the
+other layers come from the library. First it runs every input of
 corpus/, then it invents inputs for some seconds, or until it has tried a number of them, from a fixed
 seed, so that two runs of one build try the same in the same order. `--seconds 3600 -runs=-1 -seed=0`
 looks further. An input that crashes is left in BUILD_ROOT/fuzz with its name printed; once
@@ -31,6 +33,9 @@ FLAGS = ["-O1", "-g1", "-fno-omit-frame-pointer", "-Wno-unused-command-line-argu
 # Sixteen kilobytes of damage justify no more than this at once.
 LIMITS = ["-max_len=16384", "-malloc_limit_mb=64", "-rss_limit_mb=2048", "-timeout=20"]
 RUNS = 150_000  # ten seconds or so: a faster machine tries no more than a slower one
+# Damage to a segment needs few bytes; the damaged thing is a copy of some megabytes.
+RECOVERY_LIMITS = ["-max_len=4096", *LIMITS[1:]]
+RECOVERY_RUNS = 30_000
 LEAKS = "detect_leaks=0"  # damaged pointers may form cycles, which nobody frees
 
 
@@ -49,22 +54,27 @@ def newest(paths):
     return max(path.stat().st_mtime for path in paths)
 
 
-def sources():
+def layer(name):
     # The one that stands in for the C++ runtime's throw stays in the library, behind the sanitizer's.
-    ship = sorted((ROOT / "libdshm/src/ship").glob("*.cpp"))
-    return [HERE / "decode_fuzz.cpp", *(path for path in ship if path.stem != "throw_recorder")]
+    return [path for path in sorted((ROOT / "libdshm/src" / name).glob("*.cpp"))
+            if path.stem != "throw_recorder"]
+
+
+def sources(target):
+    layers = ["ship"] if target == "decode" else ["os", "shm", "sync", "ship", "runtime"]
+    return [HERE / f"{target}_fuzz.cpp", *(path for name in layers for path in layer(name))]
 
 
 def headers():
     return [*(ROOT / "libdshm").rglob("*.hpp")]
 
 
-def compile_objects(compiler, flags, directory):
+def compile_objects(compiler, target_name, flags, directory):
     """The objects of the target, compiled where a source or any header is newer; two at a time."""
     newest_header = newest(headers())
     objects, running = [], []
-    for source in sources():
-        target = directory / (source.stem + ".o")
+    for source in sources(target_name):
+        target = directory / f"{source.parent.name}_{source.stem}.o"
         objects.append(target)
         if target.exists() and target.stat().st_mtime > max(newest_header, source.stat().st_mtime):
             continue
@@ -85,12 +95,13 @@ def finish(job):
 
 
 def build(compiler, arguments, directory):
-    flags = compilers.compiler_flags(arguments.build)
-    objects = compile_objects(compiler, flags, directory)
+    flags = [*compilers.compiler_flags(arguments.build), f"-I{HERE.parent / 'support'}",
+             f"-I{ROOT / 'libdshm/src'}"]
+    objects = compile_objects(compiler, arguments.target, flags, directory)
     library = pathlib.Path(arguments.linked).resolve()
-    program = directory / "decode_fuzz"
+    program = directory / f"{arguments.target}_fuzz"
     link = [compiler, *SANITIZERS, *map(str, objects), str(library),
-            f"-Wl,-rpath,{library.parent}", "-lfmt", "-lrt", "-ldl", "-pthread",
+            f"-Wl,-rpath,{library.parent}", "-lfmt", "-lboost_context", "-lrt", "-ldl", "-pthread",
             "-Wl,--build-id=sha1", "-o", str(program)]
     subprocess.run(link, check=True)
     return program
@@ -102,25 +113,32 @@ def run(program, directory, options, **environment):
                           env=dict(os.environ, ASAN_OPTIONS=LEAKS, **environment)).returncode
 
 
-def fuzz(program, directory, seconds, options):
+def fuzz(program, directory, target, seconds, options):
     """The corpus as it is, then inputs made from it, which are kept apart."""
-    inputs = sorted(map(str, (HERE / "corpus").iterdir()))
-    status = run(program, directory, [*LIMITS, "-verbosity=0", *inputs])
+    corpus = corpus_of(target)
+    limits, runs = (LIMITS, RUNS) if target == "decode" else (RECOVERY_LIMITS, RECOVERY_RUNS)
+    inputs = sorted(map(str, corpus.iterdir())) if corpus.is_dir() else []
+    status = run(program, directory, [*limits, "-verbosity=0", *inputs]) if inputs else 0
     if status == 0 and seconds > 0:
-        found = directory / "found"
+        found = directory / f"found_{target}"
         shutil.rmtree(found, ignore_errors=True)
         found.mkdir()
         status = run(program, directory,
-                     [*LIMITS, "-seed=1", f"-runs={RUNS}", f"-max_total_time={seconds}",
-                      "-print_final_stats=1",
-                      "-verbosity=1", *options, str(found), str(HERE / "corpus")])
+                     [*limits, "-seed=1", f"-runs={runs}", f"-max_total_time={seconds}",
+                      "-print_final_stats=1", "-verbosity=1", *options, str(found),
+                      *([str(corpus)] if inputs else [])])
     return status
+
+
+def corpus_of(target):
+    return HERE / ("corpus" if target == "decode" else f"corpus_{target}")
 
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("build")
     parser.add_argument("linked", metavar="library")
+    parser.add_argument("--target", choices=["decode", "recovery"], default="decode")
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--seeds", action="store_true")
     arguments, options = parser.parse_known_args()
@@ -132,9 +150,9 @@ def main():
         print("skipped: there is no clang++ with libFuzzer here")
         return SKIP
     program = build(compiler, arguments, directory)
-    if arguments.seeds:
+    if arguments.seeds and arguments.target == "decode":
         return run(program, directory, [], DSHM_FUZZ_SEEDS=str(HERE / "corpus"))
-    return fuzz(program, directory, arguments.seconds, options)
+    return fuzz(program, directory, arguments.target, arguments.seconds, options)
 
 
 if __name__ == "__main__":

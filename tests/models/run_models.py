@@ -4,7 +4,7 @@
     run_models.py [scratch directory]
 
 Each line of CASES is one exhaustive search: a model, its bounds, and whether an error must be found. Two searches run at a time.
-Ends with 0 when all is as expected, 1 when not, 77 (skipped) without spin or gcc. Takes about a minute and at most 1 GiB.
+Ends with 0 when all is as expected, 1 when not, 77 (skipped) without spin or gcc. Takes about a minute and a half and at most 1 GiB.
 """
 
 import concurrent.futures
@@ -33,7 +33,14 @@ CASES = [
     ("task_queue", "NW=2 NT=2 D=2 MAXC=0", False),
     ("task_queue", "NW=2 NT=2 D=1 MAXC=0", False),
     ("task_queue", "NW=1 NT=2 D=2 MAXC=1", False),
+    # Tasks that are repeated after a death: by another, by the same slot, one of two, up to the last attempt.
+    ("task_queue", "NW=2 NT=1 D=1 MAXC=1 ATTEMPTS=2", False),
+    ("task_queue", "NW=1 NT=1 D=1 MAXC=3 ATTEMPTS=2", False),
+    ("task_queue", "NW=1 NT=2 D=2 MAXC=1 ATTEMPTS=2", False),
     ("doorbell", "ROUNDS=2 MAXC=2", False),
+    ("waking", "NW=3 T=2 MAXC=0", False),
+    ("waking", "NW=2 T=2 MAXC=1", False),
+    ("waking", "NW=2 T=1 MAXC=1 NO_SUCCESSOR", False),
     ("channel", "NP=2 NC=1 M=2 MAXC=1", False),
     ("channel", "NP=2 NC=1 M=1 MAXC=1 EARLY", False),
     ("channel", "NP=2 NC=1 M=1 MAXC=1 GRANTS=2", False),
@@ -52,12 +59,25 @@ CASES = [
     ("task_queue", "NW=1 NT=2 D=2 MAXC=1 MUTATE_RENEW_OWN_BIT_ONLY", True),
     # Recovery does not put the queued tasks of a dead origin again.
     ("task_queue", "NW=1 NT=2 D=2 MAXC=1 MUTATE_NO_REPUT", True),
+    # Repeated without a bound; a result that is written before it is marked; queued again and not put, or put too early.
+    ("task_queue", "NW=1 NT=1 D=1 MAXC=2 ATTEMPTS=2 MUTATE_REPEAT_FOR_EVER", True),
+    ("task_queue", "NW=1 NT=1 D=1 MAXC=2 ATTEMPTS=2 MUTATE_MARK_AFTER_WRITE", True),
+    ("task_queue", "NW=1 NT=1 D=1 MAXC=1 ATTEMPTS=2 MUTATE_NO_PUT_OF_REPEATED", True),
+    ("task_queue", "NW=2 NT=1 D=1 MAXC=1 ATTEMPTS=2 MUTATE_PUT_BEFORE_QUEUED", True),
     # Parking: no second look, the event after the ring, a waiter that disarms, no ring after a death or only on an odd word.
     ("doorbell", "MUTATE_NO_SECOND_LOOK", True),
     ("doorbell", "MUTATE_RING_BEFORE_EVENT", True),
     ("doorbell", "MUTATE_WAITER_DISARMS", True),
     ("doorbell", "MUTATE_NO_RING_ALWAYS", True),
     ("doorbell", "MUTATE_RING_ODD_ONLY", True),
+    # Waking: a thief does not look at the rest, or before its mark is gone; no last look, at the ring or at the own mark; marks
+    # that stay with the dead or the awake.
+    ("waking", "NW=3 T=3 MAXC=0 MUTATE_NO_LOOK_AT_THE_REST", True),
+    ("waking", "NW=3 T=3 MAXC=0 MUTATE_LOOK_BEFORE_MARK", True),
+    ("waking", "NW=3 T=2 MAXC=0 MUTATE_NO_LAST_LOOK", True),
+    ("waking", "NW=3 T=3 MAXC=0 MUTATE_NO_LOOK_AT_MARK", True),
+    ("waking", "NW=2 T=1 MAXC=1 NO_SUCCESSOR MUTATE_MARK_OF_DEAD_STAYS", True),
+    ("waking", "NW=3 T=2 MAXC=0 MUTATE_NO_LOOK_AT_PARKED", True),
     # Channels. Roles: no mark for a holder at work, flight said after the look, a holder that leaves without the verdict.
     ("channel", "NP=2 NC=1 M=2 MAXC=0 MUTATE_NO_MARK", True),
     ("channel", "NP=2 NC=1 M=2 MAXC=0 MUTATE_LOOK_BEFORE_FLIGHT", True),

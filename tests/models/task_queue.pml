@@ -8,7 +8,9 @@
  *   scheduler.cpp    steal_from: claim the first, copy the next into the own ring, then move the victim's head over both;
  *                    the bits that say whose ring may hold work, cleared by whoever finds a ring empty and then looks again
  *   recovery.cpp     the launcher (which does not die here: its death ends the session) sweeps every record, puts all queued tasks
- *                    of a dead origin again, fails what the dead one ran, and renews the bits of all rings
+ *                    of a dead origin again, fails what the dead one ran, and renews the bits of all rings. With ATTEMPTS > 1
+ *                    what the dead one ran is queued again, up to so many times, unless the dead one had marked that it writes
+ *                    its result, which takes the place of the arguments
  *
  * The origin (slot 0) spawns NT tasks, fetches the last D of them or drops their handles (of the others it keeps none), and
  * runs none. Workers (1 and 2) steal from every
@@ -16,8 +18,8 @@
  * for, which is what the lap in the real one says. Each STEP touches one shared word once, and the process may die before it.
  * The order of memory is sequentially consistent here.
  *
- * Checked: every task that was committed ends exactly once, none runs twice, in the end every record is free, and somebody can
- * always go on (an end state in which a process waits is an error). The macros MUTATE_... put the mistakes in that must be
+ * Checked: every task that was committed ends exactly once, none runs more often than ATTEMPTS, by two at once or without its
+ * arguments, in the end every record is free, and somebody can always go on (an end state in which a process waits is an error). The macros MUTATE_... put the mistakes in that must be
  * found; run_models.py lists them.
  */
 #ifndef R
@@ -35,7 +37,11 @@
 #ifndef MAXC
 #define MAXC 1 /* deaths */
 #endif
+#ifndef ATTEMPTS
+#define ATTEMPTS 1 /* workers that may die over a task; 1: nothing is repeated */
+#endif
 
+#define NOBODY 255
 #define ORIGIN 0
 #define LAUNCHER 3
 #define IMMORTAL 9 /* a caller of `put` that does not die */
@@ -48,6 +54,12 @@ byte owner[D];
 byte generation[D];
 bool held[D];
 byte task[D];
+#if ATTEMPTS > 1
+byte tried[D];  /* in the state word: workers that have died over it */
+bool marked[D]; /* its result is being written */
+bool spoilt[D]; /* its arguments are overwritten */
+byte runner[NT] = NOBODY;
+#endif
 
 /* rings, one for each slot: ring r has the cells r * R to r * R + R - 1 */
 byte head[4];
@@ -66,7 +78,7 @@ bool committed[NT];
 byte ended[NT];
 byte ran[NT];
 
-#define STEP(...) if :: atomic { deaths < MAXC -> deaths++; dead[me] = true; goto died } :: atomic { __VA_ARGS__ } fi
+#define STEP(...) if :: atomic { deaths < MAXC -> deaths++; dead[me] = true; FORGET; goto died } :: atomic { __VA_ARGS__ } fi
 #define CELL(ring, position) ((ring) * R + (position) % R)
 #define FILLED(ring, position) (filled_for[CELL(ring, position)] == (position) + 1)
 #define ROOM_AT(ring, position) \
@@ -77,6 +89,33 @@ byte ran[NT];
 #else
 #define FULL(position, seen) ((position) - (seen) >= R)
 #define ROOM(ring, position) ROOM_AT(ring, position)
+#endif
+
+#if ATTEMPTS > 1
+#define AS_NEW(d) tried[d] = 0; marked[d] = false; spoilt[d] = false
+#define BEGIN(d) assert(runner[task[d]] == NOBODY && !spoilt[d]); runner[task[d]] = me
+#define END(d) runner[task[d]] = NOBODY
+#define FORGET \
+    if :: runner[0] == me -> runner[0] = NOBODY :: runner[NT - 1] == me -> runner[NT - 1] = NOBODY :: else fi
+#ifdef MUTATE_MARK_AFTER_WRITE
+#define WRITE_RESULT(d) STEP(spoilt[d] = true); STEP(marked[d] = true)
+#else
+#define WRITE_RESULT(d) STEP(marked[d] = true); STEP(spoilt[d] = true)
+#endif
+#ifdef MUTATE_REPEAT_FOR_EVER
+#define MAY_REPEAT(d) (!marked[d])
+#else
+#define MAY_REPEAT(d) (!marked[d] && tried[d] + 1 < ATTEMPTS)
+#endif
+#define REPEAT(d) state[d] = QUEUED; owner[d] = 0; tried[d]++
+#else
+#define AS_NEW(d) skip
+#define BEGIN(d) skip
+#define END(d) skip
+#define FORGET skip
+#define WRITE_RESULT(d) skip
+#define MAY_REPEAT(d) false
+#define REPEAT(d) skip
 #endif
 
 /* IndexRing::put: outcome 1 when the entry is in, 0 when the ring is full. The hint `tail` is read together with the first
@@ -146,7 +185,7 @@ proctype Origin() {
         :: atomic { state[0] == FREE -> state[0] = FILL; owner[0] = ORIGIN; d = 0 }
         :: atomic { D > 1 && state[0] != FREE && state[D - 1] == FREE -> state[D - 1] = FILL; owner[D - 1] = ORIGIN; d = D - 1 }
         fi;
-        STEP(task[d] = i; held[d] = (i + D >= NT); g = generation[d]);
+        STEP(task[d] = i; held[d] = (i + D >= NT); g = generation[d]; AS_NEW(d));
         STEP(state[d] = QUEUED; owner[d] = 0; committed[i] = true);
         do
         :: put(ORIGIN, d, g);
@@ -229,8 +268,9 @@ proctype Worker(byte me) {
 #endif
             if
             :: won ->
-                STEP(ran[task[d]]++; assert(ran[task[d]] <= 1));
-                STEP(assert(state[d] == RUN && owner[d] == me && generation[d] == g); state[d] = DONE; owner[d] = 0; ended[task[d]]++);
+                STEP(ran[task[d]]++; assert(ran[task[d]] <= ATTEMPTS); BEGIN(d));
+                WRITE_RESULT(d);
+                STEP(assert(state[d] == RUN && owner[d] == me && generation[d] == g); state[d] = DONE; owner[d] = 0; ended[task[d]]++; END(d));
                 if :: !held[d] -> free_finished(d, g) :: else fi
             :: else
             fi
@@ -264,7 +304,22 @@ inline sweep(d, w) {
         fi
     };
     if
-    :: atomic { generation[d] == g && state[d] == RUN && owner[d] == w -> state[d] = FAILED; owner[d] = 0; ended[task[d]]++ }
+    :: atomic { generation[d] == g && state[d] == RUN && owner[d] == w && !MAY_REPEAT(d) ->
+            state[d] = FAILED; owner[d] = 0; ended[task[d]]++ }
+#if ATTEMPTS > 1
+    :: generation[d] == g && state[d] == RUN && owner[d] == w && MAY_REPEAT(d) ->
+#ifdef MUTATE_PUT_BEFORE_QUEUED
+        put_again(d, g);
+        atomic { REPEAT(d) }
+#else
+        atomic { REPEAT(d) };
+#ifndef MUTATE_NO_PUT_OF_REPEATED
+        put_again(d, g)
+#else
+        skip
+#endif
+#endif
+#endif
 #ifndef MUTATE_NO_REPUT
     :: generation[d] == g && state[d] == QUEUED && w == ORIGIN -> put_again(d, g)
 #endif
