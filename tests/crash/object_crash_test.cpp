@@ -1,6 +1,6 @@
 // A worker that makes, shares and drops arrays and other objects of the session, or takes workers from a
 // pool, dies at each touch of a shared word. Nobody else's are harmed, and its own go.
-#include "support/crash_stage.hpp"
+#include "support/crash_recovery.hpp"
 
 using namespace dshm;
 using namespace dshm::test;
@@ -129,4 +129,8 @@ TEST_CASE("a death while arrays are made and dropped") { kill_everywhere<Making>
 TEST_CASE("a death while arrays are sent and returned") { kill_everywhere<Sharing>(); }
 TEST_CASE("a death while arrays have names") { kill_everywhere<Naming>(); }
 TEST_CASE("a death of a user and member of a pool") { kill_everywhere<Pooling>(); }
+TEST_CASE("burials of users of arrays and pools are stopped and begun again") {
+    interrupt_burials<Sharing>(full_run() ? 23 : 150, full_run() ? 37 : 307);
+    interrupt_burials<Pooling>(full_run() ? 23 : 150, full_run() ? 37 : 307);
+}
 TEST_CASE("at each place that victims have passed, one has died") { check_places(); }

@@ -1,7 +1,7 @@
 // A worker that spawns, takes, ends and fetches tasks, or drops what it holds of them, dies at each touch of
 // a shared word. Every future of the living is resolved once, with its value or with the death, and
 // nothing is left.
-#include "support/crash_stage.hpp"
+#include "support/crash_recovery.hpp"
 
 using namespace dshm;
 using namespace dshm::test;
@@ -266,4 +266,9 @@ TEST_CASE("a death while futures are fetched") { kill_everywhere<Fetching>(); }
 TEST_CASE("a death while handles are dropped") { kill_everywhere<Dropping>(); }
 TEST_CASE("a death while futures go from hand to hand") { kill_everywhere<HandingOn>(); }
 TEST_CASE("a death while futures are put") { kill_everywhere<Putting>(); }
+TEST_CASE("burials of those who worked on tasks are stopped and begun again") {
+    interrupt_burials<Spawning>(full_run() ? 23 : 150, full_run() ? 37 : 307);
+    interrupt_burials<Working>(full_run() ? 23 : 150, full_run() ? 37 : 307);
+    interrupt_burials<HandingOn>(full_run() ? 23 : 150, full_run() ? 37 : 307);
+}
 TEST_CASE("at each place that victims have passed, one has died") { check_places(); }

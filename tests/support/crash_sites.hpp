@@ -5,6 +5,9 @@
 // victims at every touch asks at its end that no place was passed and never died at; where the number
 // of touches varies from run to run, as in waits, that says more than the count.
 //
+// Processes that go on by themselves, as launchers and idle workers do, are given an order by another one:
+// they arm themselves when they see it, at their next touch.
+//
 // Linked with `dshm_crash`. A process that dies in here has changed nothing of the library's.
 #pragma once
 
@@ -15,7 +18,9 @@
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <new>
 #include <string>
 #include <vector>
@@ -28,6 +33,14 @@ namespace dshm::test {
 
 // True in the long runs of the suite `nightly`.
 inline bool full_run() { return std::getenv("DSHM_TEST_FULL") != nullptr; }
+
+// Where the strides of a run begin: another number each night, so that what a night leaves out comes
+// another night. DSHM_TEST_SEED gives that of an earlier run.
+inline std::uint64_t stride_seed() {
+    if (const char* const given = std::getenv("DSHM_TEST_SEED"))
+        return std::strtoull(given, nullptr, 10);
+    return full_run() ? static_cast<std::uint64_t>(std::time(nullptr) / 86'400) : 0;
+}
 
 class CrashSites {
 public:
@@ -52,6 +65,16 @@ public:
         active() = true;
     }
     static void disarm() noexcept { active() = false; }
+    // The same in another process of the test, from its next touch on; with no touches it only counts.
+    static void order(pid_t process, std::uint64_t touches) noexcept {
+        table().order_ = {touches, 0, 0};
+        table().ordered_.store(process);
+    }
+    static void order_at(pid_t process, std::uint64_t place, std::uint64_t passings) noexcept {
+        table().order_ = {0, place, passings};
+        table().ordered_.store(process);
+    }
+    static void take_order_back() noexcept { table().ordered_.store(0); }
 
     // Places that were passed, and those that were passed so often and that nobody has died at.
     std::size_t passed() const {
@@ -63,6 +86,13 @@ public:
             if (site.passed.load() >= passings && site.died.load() == 0)
                 places.push_back(site.place.load());
         return places;
+    }
+    // Victims that have died at a touch.
+    std::uint64_t deaths() const {
+        std::uint64_t all = 0;
+        for (const Site& site : sites_)
+            all += site.died.load();
+        return all;
     }
     // As `addr2line -e <program>` wants them.
     static std::string text(const std::vector<std::uintptr_t>& places) {
@@ -96,10 +126,19 @@ private:
                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         auto* const sites = ::new (memory) CrashSites;
         shm::observe_crash_points([](const void* place) noexcept {
+            table().obey();
             if (active())
                 table().pass(reinterpret_cast<std::uintptr_t>(place));
         });
         return sites;
+    }
+    void obey() noexcept {
+        pid_t ordered = ordered_.load();
+        if (ordered == 0 || ordered != getpid())
+            return;
+        armed() = order_;
+        active() = true;
+        ordered_.compare_exchange_strong(ordered, 0);
     }
     void pass(std::uintptr_t place) noexcept {
         Site& site = site_of(place);
@@ -128,6 +167,8 @@ private:
     }
 
     std::array<Site, 8192> sites_;
+    Armed order_{};
+    std::atomic<pid_t> ordered_{0};
 };
 
 } // namespace dshm::test

@@ -32,13 +32,24 @@
 
 namespace dshm::test {
 
-// Finds nothing to wait for after so many looks: a process that waits for it begins up to so many tasks.
+// A process that waits for it begins up to so many tasks, and looks no further when there are none: how
+// often it would look depends on time.
 class Turns final : public runtime::WaitFor {
 public:
     explicit Turns(int turns) : left_(turns) {}
-    bool ready() override { return left_-- <= 0; }
+    bool ready() override { return left_-- <= 0 || !work_is_there(); }
 
 private:
+    static bool work_is_there() {
+        runtime::Process& me = runtime::current();
+        bool some = me.area().inbox.peek().has_value();
+        if (!me.is_master() || me.worker_count() == 0)
+            me.processes().for_each_backed([&some](unsigned, runtime::ProcessArea& area) {
+                some = some || area.ready.peek().has_value();
+            });
+        return some;
+    }
+
     int left_;
 };
 
@@ -92,18 +103,23 @@ public:
             CrashSites::disarm(); // what ends here is the child, and not a worker
         });
     }
-    // What the launcher does when the kernel says that it has ended.
-    void bury(const Victim& victim, int status) {
-        runtime::Obituary& obituary = table_.obituary(victim.id);
-        obituary.wait_status = status;
-        obituary.os_pid = os_pid;
-        obituary.key.store(static_cast<std::uint64_t>(victim.id), std::memory_order_release);
-        table_.set_life(victim.owner.slot,
-                        {runtime::LifePhase::dead, victim.owner.incarnation, victim.id});
-        table_.announce_change();
-        recovery_->bury({victim.owner, victim.id, os_pid, status});
+    // What the launcher does when the kernel says that it has ended, and when another worker has been
+    // started in its place.
+    void bury(const Victim& victim, int status, const std::optional<Victim>& successor = {}) {
+        announce_death(victim, status, successor);
+        recovery_->bury(death_of(victim, status, successor));
     }
-
+    // The same, by a process that may die of it. It begins nothing that the launcher cannot begin again,
+    // so the launcher buries the victim once more and then this one.
+    int try_to_bury(const Victim& deputy, const Victim& victim, int status,
+                    const std::optional<Victim>& successor, const std::function<void()>& arm) {
+        announce_death(victim, status, successor);
+        return perform(deputy, [&] {
+            runtime::Recovery recovery(runtime::current());
+            arm();
+            recovery.bury(death_of(victim, status, successor));
+        });
+    }
     Account account() {
         recovery_->retry();
         master_->holdings().release_pins();
@@ -154,6 +170,25 @@ public:
 
 private:
     static constexpr int os_pid = 12345;
+
+    void announce_death(const Victim& victim, int status, const std::optional<Victim>& successor) {
+        runtime::Obituary& obituary = table_.obituary(victim.id);
+        obituary.wait_status = status;
+        obituary.os_pid = os_pid;
+        obituary.successor = successor ? successor->id : 0;
+        obituary.key.store(static_cast<std::uint64_t>(victim.id), std::memory_order_release);
+        table_.set_life(victim.owner.slot,
+                        {runtime::LifePhase::dead, victim.owner.incarnation, victim.id});
+        table_.announce_change();
+    }
+    static runtime::Death death_of(const Victim& victim, int status,
+                                   const std::optional<Victim>& successor) {
+        runtime::Death death{victim.owner, victim.id, os_pid, status};
+        death.repeats = successor.has_value();
+        if (successor)
+            death.successor = {successor->id, successor->owner};
+        return death;
+    }
 
     void enter(shm::Owner owner, WorkerId id) {
         table_.back_area(owner.slot);

@@ -34,9 +34,10 @@ void check_parent(const Handover& handover) {
             std::string(handover_variable) + " for programs of its own");
 }
 
+// Never destroyed: what exit destroys in this process may lie in it.
 shm::Segment& adopted_segment(int file) {
-    static shm::Segment segment = shm::Segment::adopt(os::Fd(file));
-    return segment;
+    static auto* const segment = new shm::Segment(shm::Segment::adopt(os::Fd(file)));
+    return *segment;
 }
 
 } // namespace

@@ -194,6 +194,7 @@ void Launcher::kill_everybody() {
 
 void Launcher::leave() {
     output_.flush_all(last_output_milliseconds);
+    tell_lost_output();
     errors_.flush_all(last_output_milliseconds);
     close_session();
     segment_->unlink();

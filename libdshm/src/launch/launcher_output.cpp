@@ -3,6 +3,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstring>
+#include <string>
+
 #include "dshm/launch/launcher_loop.hpp"
 
 namespace dshm::launch {
@@ -61,6 +64,18 @@ void Launcher::pump_output() {
         told_closed_output_ = true;
         syscall(SYS_pidfd_send_signal, master_pidfd_.get(), SIGPIPE, nullptr, 0);
     }
+    tell_lost_output();
+}
+
+// What standard output does not take, of a full disk for one: said once.
+void Launcher::tell_lost_output() {
+    if (output_.error() == 0 || told_lost_output_)
+        return;
+    told_lost_output_ = true;
+    errors_.add(
+        std::string("dshm: standard output does not take what workers print, which is lost: ") +
+        std::strerror(output_.error()) + "\n");
+    errors_.flush();
 }
 
 } // namespace dshm::launch

@@ -32,9 +32,9 @@ public:
     explicit Turn(std::atomic<bool>& taken) : taken_(&taken) {
         runtime::current().scheduler().wait(*this);
     }
-    // release: the next one finds the socket as this one leaves it.
+    // seq_cst, edge `park`: another thread sleeps until it sees this; and it finds the socket as this one leaves it.
     ~Turn() {
-        taken_->store(false, std::memory_order_release);
+        taken_->store(false, std::memory_order_seq_cst);
         runtime::current().area().bell.ring(); // another thread may sleep for it
     }
     bool ready() override {
@@ -76,6 +76,12 @@ Link::Link(shm::Segment& segment, bool tag_output) {
 }
 
 Link::~Link() { stop(std::chrono::milliseconds(0)); }
+
+void Link::leave_in_child() noexcept {
+    socket_.reset();
+    pidfd_.reset();
+    process_ = 0;
+}
 
 bool Link::alive() const noexcept { return process_ != 0 && !os::has_ended(pidfd_); }
 

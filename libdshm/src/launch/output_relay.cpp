@@ -73,7 +73,10 @@ bool OutputSink::write_some() {
         return true;
     if (errno == EAGAIN)
         return false;
-    closed_ = true;
+    if (errno == EPIPE)
+        closed_ = true;
+    else
+        error_ = errno;
     pending_.clear();
     return false;
 }

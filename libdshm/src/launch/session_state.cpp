@@ -1,8 +1,10 @@
 #include "dshm/launch/session_state.hpp"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <utility>
 
 namespace dshm::launch {
 
@@ -12,6 +14,20 @@ namespace {
 constexpr std::chrono::milliseconds patience_at_end = std::chrono::seconds(5);
 
 SessionState* live_state = nullptr;
+
+// In a child that the program forks: with our files it would keep the session's memory as long as it
+// lives, and hide from the launcher that the master has begun another program.
+void leave_session_in_child() {
+    if (SessionState* const left = std::exchange(live_state, nullptr)) {
+        left->link->leave_in_child();
+        left->segment.close_file();
+    }
+}
+
+void leave_session_in_children() {
+    static const int registered = pthread_atfork(nullptr, nullptr, leave_session_in_child);
+    static_cast<void>(registered);
+}
 
 void back_first_areas(const shm::Segment& segment) {
     const runtime::ProcessTable table(segment);
@@ -51,6 +67,7 @@ SessionState::SessionState(const shm::SegmentOptions& options, bool tag_output,
         return segment.header().stopped_by.load(std::memory_order_acquire) == 0 && link->alive();
     });
     process->scheduler().allow_setting_aside();
+    leave_session_in_children();
     live_state = this;
 }
 

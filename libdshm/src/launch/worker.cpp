@@ -1,7 +1,9 @@
 #include "dshm/launch/worker.hpp"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdio_ext.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <utility>
 
 #include "dshm/launch/worker_setup.hpp"
 #include "dshm/os/clock.hpp"
@@ -57,10 +60,51 @@ private:
     runtime::ProcessArea* area_;
 };
 
-void ring_launcher(int bell) {
+// The program may have closed our files (close_range, closefrom) and have its own under their numbers:
+// what is no file of any kind, as an event is not, is ours.
+bool is_bell(int file) {
+    struct stat info {};
+    return fstat(file, &info) == 0 && (info.st_mode & S_IFMT) == 0;
+}
+
+// False when the bell has gone.
+bool ring_launcher(int bell) {
+    if (!is_bell(bell))
+        return false;
     const std::uint64_t one = 1;
     while (::write(bell, &one, sizeof one) < 0 && errno == EINTR) {
     }
+    return true;
+}
+
+// ---- children that tasks fork --------------------------------------------------------------------
+
+shm::Segment* own_segment = nullptr;
+std::array<int, 3> own_files{-1, -1, -1};
+
+// What lies in buffers would be written by the child as well, if that calls exit.
+void flush_before_fork() {
+    try {
+        std::cout.flush();
+    } catch (...) {
+        // A stream that throws on a failed flush: the fork is not its output's.
+    }
+    std::fflush(stdout);
+}
+
+// With our files it would keep the session's memory as long as it lives.
+void leave_files_in_child() {
+    if (own_segment != nullptr)
+        std::exchange(own_segment, nullptr)->close_file();
+    for (int& file : own_files)
+        if (file >= 0)
+            close(std::exchange(file, -1));
+}
+
+void prepare_for_children(const WorkerStart& start) {
+    own_segment = start.segment;
+    own_files = {start.launcher_bell, start.output_read, start.errors_read};
+    pthread_atfork(flush_before_fork, nullptr, leave_files_in_child);
 }
 
 // What a task printed is shown before its result: flushes, and if anything went into the pipes
@@ -102,7 +146,8 @@ private:
         runtime::ProcessArea& area = process_->area();
         // release, edge `output-asked`: the bytes are in the pipe.
         area.output_asked.store(++asked_, std::memory_order_release);
-        ring_launcher(bell_);
+        if (!ring_launcher(bell_))
+            return; // it is shown sooner or later
         const auto shown = [&] {
             return area.output_shown.load(std::memory_order_acquire) >= asked_;
         };
@@ -146,6 +191,7 @@ void serve(const WorkerStart& start) {
     process.scheduler().allow_setting_aside();
     runtime::note_crashes(process);
     runtime::report_stack_overflows();
+    prepare_for_children(start);
     process.show_output = OutputFence(process, start);
     runtime::ProcessTable& table = process.processes();
     process.leave = [&] {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -59,6 +60,11 @@ int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept
             return errno;
     }
     return 0;
+}
+
+bool is_file_of_size(int file, std::size_t size) noexcept {
+    struct stat info {};
+    return fstat(file, &info) == 0 && static_cast<std::size_t>(info.st_size) == size;
 }
 
 int punch_file_range(int file, std::size_t offset, std::size_t size) noexcept {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <string>
 #include <string_view>
 
@@ -91,6 +94,16 @@ void conclude(Process& process, TaskRef task, TaskPhase phase) {
     tasks.free_claimed(task);
 }
 
+// The thread may not go on, and cannot end: the session's loop is below.
+[[noreturn]] void end_over_foreign_exception() {
+    std::fputs("dshm: a task ends the thread that runs tasks (pthread_exit or pthread_cancel), or "
+               "throws what is "
+               "no exception of C++; this process ends. Call exit, or end only threads that the "
+               "task has started\n",
+               stderr);
+    std::abort();
+}
+
 } // namespace
 
 void run_task(Process& process, TaskRef task) noexcept {
@@ -106,7 +119,10 @@ void run_task(Process& process, TaskRef task) noexcept {
         note_task_start(operation->name);
         operation->run(execution);
     } catch (...) {
-        write_failure(process.tasks(), task, std::current_exception(), process.id());
+        const std::exception_ptr error = std::current_exception();
+        if (error == nullptr)
+            end_over_foreign_exception();
+        write_failure(process.tasks(), task, error, process.id());
         phase = TaskPhase::failed;
     }
     try {

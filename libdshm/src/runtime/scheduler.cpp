@@ -24,7 +24,11 @@ constexpr std::size_t largest_batch = 16;
 // away from the producer that is filling it, and tiny tasks are produced faster when they are taken
 // in batches (5 M/s without, 10 M/s with it).
 constexpr std::size_t small_batch = 4;
+#ifdef DSHM_CRASH_POINTS
+constexpr std::uint64_t thief_rest_nanoseconds = 0; // a victim does the same in every run
+#else
 constexpr std::uint64_t thief_rest_nanoseconds = 400;
+#endif
 // A ring has room, or there is no point in waiting for it.
 template <class Ring, class GiveUp>
 class RingRoom final : public WaitFor {

@@ -49,11 +49,26 @@ const char* remedy(Limit limit, int error) {
     throw SharedMemoryExhausted(asked, left.bytes, text);
 }
 
+[[noreturn]] void throw_without_file(std::size_t asked) {
+    throw SharedMemoryExhausted(
+        asked, 0,
+        "dshm: no more shared memory in this process: the file of the session's memory "
+        "has been closed here (close, close_range, closefrom, or dup2 over it); close "
+        "only what the program has opened");
+}
+
 } // namespace
+
+// The capacity is no size that another file is likely to have.
+bool Backing::has_its_file() const noexcept {
+    return os::is_file_of_size(file_, geometry_.capacity);
+}
 
 // The whole run in one system call could be undone by every signal that arrives (EINTR), and would
 // keep others waiting for theirs.
 Offset Backing::back_run(Offset first_chunk, Offset end, std::size_t asked) {
+    if (!has_its_file())
+        throw_without_file(asked);
     Offset last = first_chunk + 1;
     while (last * chunk_size < end && last - first_chunk < chunks_per_call && !backed(last))
         ++last;
@@ -81,6 +96,8 @@ void Backing::note_backed(Offset offset, std::size_t size) noexcept {
 // Before a request of several calls: one that cannot succeed should not fill the file system up for
 // everybody first.
 void Backing::check_space(Offset first_chunk, Offset end, std::size_t asked) const {
+    if (!has_its_file())
+        throw_without_file(asked);
     std::size_t missing = 0;
     for (Offset chunk = first_chunk; chunk * chunk_size < end; ++chunk)
         missing += backed(chunk) ? 0 : chunk_size;
@@ -109,7 +126,7 @@ bool Backing::give_back(Offset first, std::size_t count) noexcept {
         // chunk's state.
         words_[chunk / chunks_per_extent].fetch_and(
             ~(std::uint64_t{1} << (chunk % chunks_per_extent)), std::memory_order_acq_rel);
-    if (os::punch_file_range(file_, first * chunk_size, count * chunk_size) != 0)
+    if (!has_its_file() || os::punch_file_range(file_, first * chunk_size, count * chunk_size) != 0)
         return false;
     if (os::node_count() > 1) // whoever comes next may run anywhere
         os::prefer_no_node(base() + first * chunk_size, count * chunk_size);

@@ -112,14 +112,28 @@ void initialise(const Segment& segment, const SegmentOptions& options) {
     header.state.store(static_cast<std::uint64_t>(SegmentState::ready), std::memory_order_release);
 }
 
+// A session of this user's, or anything else that somebody has put there.
+std::string what_is_in_the_way(const std::string& link_name) {
+    struct stat info {};
+    const std::string path = path_of(link_name);
+    if (lstat(path.c_str(), &info) == 0 && (!S_ISREG(info.st_mode) || info.st_uid != getuid()))
+        return path + " is in the way: it is " +
+               (S_ISREG(info.st_mode)   ? "a file"
+                : S_ISLNK(info.st_mode) ? "a symbolic link"
+                                        : "no regular file") +
+               " of user " + std::to_string(info.st_uid) + ", expected a segment of user " +
+               std::to_string(getuid()) + " or nothing; remove it or choose another DSHM_NAME";
+    return "a session named '" + link_name +
+           "' already exists; choose another DSHM_NAME or end that one";
+}
+
 void link_under_name(int file, const std::string& link_name) {
     const std::string self = "/proc/self/fd/" + std::to_string(file);
     if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path_of(link_name).c_str(), AT_SYMLINK_FOLLOW) ==
         0)
         return;
     if (errno == EEXIST)
-        throw std::runtime_error("a session named '" + link_name +
-                                 "' already exists; choose another DSHM_NAME or end that one");
+        throw std::runtime_error(what_is_in_the_way(link_name));
     throw_errno("cannot link the segment as " + path_of(link_name));
 }
 

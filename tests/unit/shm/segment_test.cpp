@@ -52,6 +52,25 @@ TEST_CASE("a segment is linked complete, for its user alone, and unlinked once")
     segment.unlink();
 }
 
+TEST_CASE("what is in the way of a name and is no segment is told, and let be") {
+    const Segment probe = Segment::create(options("probe"));
+    probe.unlink();
+    if (probe.kind() == SegmentKind::anonymous)
+        return;
+    const std::string path =
+        "/dev/shm/dshm." + std::to_string(getuid()) + ".in-the-way." + std::to_string(getpid());
+    SegmentOptions named = options("in-the-way");
+    named.name = "in-the-way." + std::to_string(getpid());
+    REQUIRE(symlink("/etc/passwd", path.c_str()) == 0);
+    CHECK_THROWS_WITH(Segment::create(named), contains(path) && contains("a symbolic link") &&
+                                                  contains("user " + std::to_string(getuid())) &&
+                                                  contains("choose another DSHM_NAME"));
+    CHECK(unlink(path.c_str()) == 0);
+    REQUIRE(mkdir(path.c_str(), 0700) == 0);
+    CHECK_THROWS_WITH(Segment::create(named), contains("no regular file"));
+    CHECK(rmdir(path.c_str()) == 0);
+}
+
 TEST_CASE("unlinking leaves another segment of the same name alone") {
     const Segment first = Segment::create(options("twice"));
     first.unlink();

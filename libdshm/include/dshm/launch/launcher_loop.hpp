@@ -113,6 +113,7 @@ private:
     void relay_last(WorkerRecord& worker);
     void settle_output(WorkerRecord& worker);
     void pump_output();
+    void tell_lost_output();
 
     shm::Segment* segment_;
     os::Fd master_pidfd_;
@@ -126,6 +127,7 @@ private:
     OutputSink output_;
     OutputSink errors_;
     bool told_closed_output_ = false;
+    bool told_lost_output_ = false;
     os::MemoryKills memory_kills_;
     std::size_t last_words_ = 0; // deaths that left some
     std::map<WorkerId, WorkerRecord> workers_;

@@ -31,6 +31,10 @@ public:
     // Ends all workers: those that are still busy after `grace` are killed.
     void stop(std::chrono::milliseconds grace) noexcept;
 
+    // In a child that the program has forked: lets go of what would keep the launcher from seeing that the
+    // master has gone.
+    void leave_in_child() noexcept;
+
     bool alive() const noexcept;
     pid_t process() const noexcept { return process_; }
 

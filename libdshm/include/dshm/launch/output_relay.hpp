@@ -5,7 +5,7 @@
 // Standard output and standard error are kept apart. Lines are never split or mixed; one without an
 // end is shown when its task has ended, with an end of its own. What cannot be written yet, because
 // the reader of our output is slow, is kept: the launcher never blocks on it. Output to a closed
-// pipe is dropped, and the caller is told once.
+// pipe is dropped, and so is what a file does not take (a full disk); the caller is told of each.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,8 @@ public:
     // So much is kept that workers should be left waiting in their own writes.
     bool congested() const { return pending_.size() > most_pending; }
     bool closed() const { return closed_; }
+    // Why something was dropped that nobody had closed; 0: nothing was.
+    int error() const { return error_; }
     // Total bytes added and written: output added up to a mark is shown once written() has reached
     // it.
     std::size_t added() const { return added_; }
@@ -52,6 +54,7 @@ private:
     std::string pending_;
     std::size_t added_ = 0;
     bool closed_ = false;
+    int error_ = 0;
 };
 
 // One worker's stream into a sink.

@@ -59,6 +59,10 @@ private:
 // however many there are.
 int allocate_file_range(int file, std::size_t offset, std::size_t size) noexcept;
 
+// Whether the number stands for a file of just that size, which no other has: a program may close ours
+// and open one of its own under the same number.
+bool is_file_of_size(int file, std::size_t size) noexcept;
+
 // Gives the memory of file bytes [offset, offset + size) back: they read as zeros, and have no pages.
 // 0, or the error number; then some may have gone.
 int punch_file_range(int file, std::size_t offset, std::size_t size) noexcept;

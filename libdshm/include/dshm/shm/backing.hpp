@@ -78,6 +78,7 @@ private:
 
     Header& header() const noexcept { return *reinterpret_cast<Header*>(base()); }
     void set_bits(Offset first, Offset last) noexcept;
+    bool has_its_file() const noexcept;
     Offset back_run(Offset first_chunk, Offset end, std::size_t asked);
     void check_space(Offset first_chunk, Offset end, std::size_t asked) const;
 

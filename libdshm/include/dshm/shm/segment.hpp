@@ -73,6 +73,9 @@ public:
     // all processes. Gives nothing, or why that is not so and what helps.
     std::string ask_for_huge_pages();
 
+    // In a process that has no part in it any more, and must not keep its memory.
+    void close_file() noexcept { file_.reset(); }
+
     Backing backing() const { return {base(), geometry_, file_.get()}; }
     os::Mapping& mapping() noexcept { return mapping_; }
 

@@ -1,0 +1,86 @@
+// A program whose one worker ends badly, for crash_report.py: `crash_subject HOW`. It prints how the
+// fetcher is told.
+#include <cassert>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <unistd.h>
+
+#include "dshm/dshm.hpp"
+
+namespace {
+
+int* volatile nowhere = nullptr;
+
+[[gnu::noinline]] int write_nowhere() {
+    *nowhere = 1;
+    return 0;
+}
+
+// malloc finds out with its lock held, because there is a second thread.
+[[gnu::noinline]] int break_malloc() {
+    std::thread([] { pause(); }).detach();
+    char* volatile last = static_cast<char*>(std::malloc(24));
+    std::memset(last + 24, 0x7f, 16); // the size of what is free behind it
+    return std::malloc(400'000) != nullptr && std::malloc(1 << 16) != nullptr;
+}
+
+struct Base {
+    Base() { call(); }
+    virtual ~Base() = default;
+    void call() { act(); }
+    virtual void act() = 0;
+};
+struct Derived : Base {
+    void act() override {}
+};
+[[gnu::noinline]] int call_pure() {
+    const Derived object;
+    return 0;
+}
+
+[[gnu::noinline]] int fail_assertion() { __assert_fail("1 == 2", "here.cpp", 7, "fail_assertion"); }
+
+// Touches memory until the kernel has enough of it.
+int take_all_memory() {
+    std::vector<char*> all;
+    for (;;) {
+        all.push_back(static_cast<char*>(std::malloc(1 << 24)));
+        std::memset(all.back(), 1, 1 << 24);
+    }
+}
+
+int end_by(std::string_view how) {
+    if (how == "malloc")
+        return break_malloc();
+    if (how == "pure")
+        return call_pure();
+    if (how == "assert")
+        return fail_assertion();
+    if (how == "memory")
+        return take_all_memory();
+    return write_nowhere();
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const std::string how = argc > 1 ? argv[1] : "";
+    if (how == "handler")
+        std::signal(SIGSEGV, [](int) { _exit(42); });
+    dshm::Session session(argc, argv);
+    dshm::addprocs(1);
+    try {
+        dshm::fetch_from(
+            2, [](const std::string& way) { return end_by(way); }, how);
+    } catch (const dshm::ProcessExitedException& error) {
+        std::printf("%s\n", error.what());
+        return 0;
+    }
+    return 1;
+}

@@ -1,0 +1,134 @@
+// Recovery that is stopped at each of its own touches and begun again, and workers that have successors.
+//
+// A deputy, a worker that does what the launcher does, buries the victim and dies of it; then the launcher
+// buries the victim once more, and the deputy. That is harder than what happens, as the end of a launcher
+// is that of its session; but it shows that each step of a burial may be the last one, and the next begin
+// over again.
+#pragma once
+
+#include <algorithm>
+
+#include "crash_stage.hpp"
+
+namespace dshm::test {
+
+struct InterruptedBurial {
+    bool victim_died, deputy_died;
+};
+
+template <class Scene, class Arm>
+InterruptedBurial play_interrupted(CrashStage& stage, const CrashStage::Account& before,
+                                   std::uint64_t touch, Arm&& arm_deputy) {
+    Scene scene;
+    const CrashStage::Victim victim = stage.cast();
+    scene.before(stage, victim);
+    const int status = stage.perform(victim, [&] {
+        mortality() = [touch] { CrashSites::arm(touch); };
+        scene.victim(stage);
+    });
+    const CrashStage::Victim deputy = stage.cast(CrashStage::first_slot + 2);
+    const int status_of_deputy = stage.try_to_bury(deputy, victim, status, {}, arm_deputy);
+    const InterruptedBurial ended{was_killed(status), was_killed(status_of_deputy)};
+    REQUIRE((ended.victim_died || left_well(status)));
+    REQUIRE((ended.deputy_died || left_well(status_of_deputy)));
+    stage.bury(victim, status);
+    stage.bury(deputy, status_of_deputy);
+    scene.after(stage, ended.victim_died);
+    stage.check_names(victim.owner);
+    stage.check_names(deputy.owner);
+    stage.check_account(before);
+    return ended;
+}
+
+// Victims that die at each `every`-th touch, each of them buried by deputies that die at each `stride`-th of
+// theirs, beginning elsewhere each time; then by those that die at the places that were missed.
+template <class Scene>
+void interrupt_burials(std::uint64_t every, std::uint64_t stride) {
+    alarm(full_run() ? 1200 : 240);
+    CrashStage stage;
+    const CrashStage::Account before = stage.account();
+    std::size_t burials = 0;
+    std::vector<std::uint64_t> touches;
+    for (std::uint64_t touch = 1 + stride_seed() % every;; touch += every) {
+        touches.push_back(touch);
+        InterruptedBurial ended{};
+        for (std::uint64_t at = 1 + (stride_seed() + 7 * touch) % stride;; at += stride) {
+            CAPTURE(touch, at);
+            ended = play_interrupted<Scene>(stage, before, touch, [at] { CrashSites::arm(at); });
+            ++burials;
+            if (!ended.deputy_died)
+                break;
+        }
+        if (!ended.victim_died)
+            break;
+    }
+    for (const std::uintptr_t place : CrashSites::table().missed())
+        for (const std::uint64_t touch : touches) {
+            CAPTURE(touch, place);
+            ++burials;
+            if (play_interrupted<Scene>(stage, before, touch, [place] {
+                    CrashSites::arm_at(place, 1);
+                }).deputy_died)
+                break;
+        }
+    WARN(burials << " burials");
+}
+
+// A session that replaces its workers: each of `lives` workers, the one in the place of the other, dies at
+// the same touch of its own, and the last one lives. True if the first died.
+//
+//     void before(CrashStage&, const CrashStage::Victim& first);
+//     void victim(CrashStage&);                                      // each of them
+//     void replaced(CrashStage&, const CrashStage::Victim& now);     // in the master, by each successor
+//     void after(CrashStage&, int deaths);
+template <class Scene>
+bool play_lives(CrashStage& stage, const CrashStage::Account& before, int lives,
+                std::uint64_t touch) {
+    Scene scene;
+    std::vector<CrashStage::Victim> workers{stage.cast()};
+    scene.before(stage, workers.back());
+    int deaths = 0;
+    for (int life = 0; life <= lives; ++life) {
+        const bool last = life == lives;
+        const int status = stage.perform(workers.back(), [&] {
+            if (!last)
+                mortality() = [touch] { CrashSites::arm(touch); };
+            scene.victim(stage);
+        });
+        REQUIRE((was_killed(status) || left_well(status)));
+        deaths += was_killed(status);
+        if (last) {
+            stage.bury(workers.back(), status);
+            break;
+        }
+        // The new one is there before the old one has gone.
+        const auto slot = static_cast<std::uint8_t>(CrashStage::first_slot + (life + 1) % 2);
+        const CrashStage::Victim successor = stage.cast(slot);
+        stage.bury(workers.back(), status, successor);
+        workers.push_back(successor);
+        scene.replaced(stage, successor);
+    }
+    scene.after(stage, deaths);
+    for (const CrashStage::Victim& worker : workers)
+        stage.check_names(worker.owner);
+    stage.check_account(before);
+    return deaths != 0;
+}
+
+template <class Scene>
+void kill_lives(int lives, std::uint64_t step = 1) {
+    alarm(full_run() ? 1200 : 240);
+    CrashStage stage;
+    stage.segment().header().on_worker_death =
+        static_cast<std::uint64_t>(runtime::OnWorkerDeath::restart);
+    const CrashStage::Account before = stage.account();
+    if (full_run())
+        step = 1;
+    bool died = true;
+    for (std::uint64_t touch = 1; died; touch += step) {
+        CAPTURE(lives, touch);
+        died = play_lives<Scene>(stage, before, lives, touch);
+    }
+}
+
+} // namespace dshm::test
