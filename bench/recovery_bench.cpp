@@ -146,7 +146,7 @@ private:
 void measure(int rounds, bool quick) {
     constexpr double wanted = 10e-3;
     Stage stage;
-    DeathTimes empty("one death, an empty session"), full("one death, a full one", wanted, wanted),
+    DeathTimes empty("one death, an empty session"), full("one death, a full one", wanted),
         look("a look at every state and tag");
     for (int round = 0; round < rounds; ++round)
         empty.add(stage.bury_one());

@@ -62,7 +62,9 @@ Options options_of(int argc, char** argv) {
 double until_replaced(dshm::WorkerId& worker) {
     const double start = bench::kill_now(dshm::worker_info(worker).os_pid);
     dshm::WorkerId next = 0;
-    while ((next = dshm::worker_info(worker).replaced_by) == 0)
+    // A worker is there for others once it takes tasks.
+    while ((next = dshm::worker_info(worker).replaced_by) == 0 ||
+           dshm::worker_info(next).state == dshm::WorkerState::starting)
         std::this_thread::sleep_for(20us);
     const double ran = dshm::fetch_from(next, monotonic_seconds);
     worker = next;
@@ -273,7 +275,10 @@ bool measure_throughput(const Options& options, int members, std::chrono::micros
     const std::chrono::duration<double> time(options.quick ? 0.02 : 0.5);
     const int tasks = static_cast<int>(2 * time / each);
     Work work(tasks, each);
-    bench::Mortals mortals(members, [steps = work.steps()] { scramble(1, steps); });
+    bench::Mortals mortals(members, [steps = work.steps()] {
+        volatile std::uint64_t result = scramble(1, steps);
+        static_cast<void>(result);
+    });
     dshm::addprocs(members);
     Rates libdshm, bare;
     for (int round = 0; round < (options.rounds + 9) / 10; ++round) {

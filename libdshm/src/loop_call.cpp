@@ -17,13 +17,9 @@ constexpr std::size_t chunks_per_participant = 32;
 // The workers that are alive, this process if there are none, or those with these ids.
 std::vector<runtime::Membership::Member> members_for(runtime::Process& process,
                                                      const std::vector<WorkerId>& ids) {
+    if (ids.empty())
+        return runtime::workers_of_the_moment(process);
     std::vector<runtime::Membership::Member> members;
-    if (ids.empty()) {
-        members = process.members();
-        if (members.size() > 1)
-            members.erase(members.begin()); // the master
-        return members;
-    }
     for (const WorkerId id : ids)
         members.push_back(runtime::member_of(process, id));
     return members;

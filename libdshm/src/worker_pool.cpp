@@ -28,6 +28,21 @@ std::optional<WorkerId> WorkerPool::try_take() const {
     return taken ? std::optional(taken->worker.id) : std::nullopt;
 }
 
+namespace {
+
+// The launcher gives the place of a dead member to its successor, if it finds it there: so who has
+// added one looks once more whether it lives.
+void add_or_successor(runtime::Pool pool, const runtime::Membership::Member& member) {
+    const runtime::ProcessTable& table = pool.process().processes();
+    pool.add(member.owner);
+    if (table.alive(member.owner))
+        return;
+    if (const auto next = table.successor_of(member.id))
+        pool.add(next->owner);
+}
+
+} // namespace
+
 std::optional<WorkerId> WorkerPool::take_until(os::Clock::time_point deadline) const {
     const auto taken = pool().take(deadline);
     return taken ? std::optional(taken->worker.id) : std::nullopt;
@@ -40,8 +55,7 @@ void WorkerPool::put(WorkerId id) const {
 }
 
 void WorkerPool::push(WorkerId id) const {
-    runtime::Pool shared = pool();
-    shared.add(runtime::member_of(runtime::current(), id).owner);
+    add_or_successor(pool(), runtime::member_of(runtime::current(), id));
 }
 
 std::vector<WorkerId> WorkerPool::workers() const { return pool().members(); }
@@ -50,6 +64,10 @@ void WorkerPool::wait() const { pool().wait(); }
 
 OnKeyword on(const WorkerPool& pool) {
     std::vector<WorkerId> ids = pool.workers();
+    if (ids.empty() && runtime::current().processes().somebody_comes()) {
+        runtime::workers_of_the_moment(runtime::current()); // waits
+        ids = pool.workers();
+    }
     if (ids.empty() && pool.pool().is_default())
         ids.push_back(1);
     if (ids.empty())
@@ -89,10 +107,14 @@ void have_it_held(const WorkerPool& pool) {
 }
 
 void add_all_workers(const WorkerPool& pool) {
-    runtime::Pool shared = pool.pool();
-    for (const auto& member : runtime::current().members())
-        if (member.id != 1)
-            shared.add(member.owner);
+    runtime::ProcessTable& table = runtime::current().processes();
+    table.for_each_backed([&](unsigned slot, runtime::ProcessArea&) {
+        // Starting ones too: nobody else adds one that comes in the place of a worker without a pool.
+        const runtime::Life life = table.life(slot);
+        if (life.id > 1 && (life.active() || life.phase == runtime::LifePhase::starting))
+            add_or_successor(pool.pool(),
+                             {life.id, {static_cast<std::uint8_t>(slot), life.incarnation}});
+    });
 }
 
 } // namespace
@@ -124,9 +146,13 @@ void default_worker_pool(const WorkerPool& pool) {
 
 void detail::extend_default_pool(const std::vector<WorkerId>& ids) {
     const auto pool = pool_named(default_word().load(std::memory_order_seq_cst));
+    if (!pool)
+        return;
     for (const WorkerId id : ids)
-        if (const auto member = runtime::current().find_member(id); pool && member)
-            pool->pool().add(member->owner);
+        if (const auto member = runtime::current().find_member(id))
+            add_or_successor(pool->pool(), *member);
+        else if (const auto next = runtime::current().processes().successor_of(id))
+            add_or_successor(pool->pool(), {next->id, next->owner});
 }
 
 } // namespace dshm

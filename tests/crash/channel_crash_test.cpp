@@ -259,9 +259,9 @@ TEST_CASE("a death while a channel is closed") {
 TEST_CASE("a death while channels are made and dropped") { kill_everywhere<MakingAndDropping>(); }
 TEST_CASE("a death of the owner of a channel") { kill_everywhere<Owning>(); }
 TEST_CASE("burials of those who worked on channels are stopped and begun again") {
-    interrupt_burials<PutAndTake<std::string, 16, 4>>(full_run() ? 23 : 150, full_run() ? 37 : 307);
-    interrupt_burials<HandlesInMessages>(full_run() ? 23 : 150, full_run() ? 37 : 307);
-    interrupt_burials<Closing<true>>(full_run() ? 23 : 60, full_run() ? 37 : 307);
-    interrupt_burials<Owning>(full_run() ? 23 : 100, full_run() ? 37 : 307);
+    interrupt_burials<PutAndTake<std::string, 16, 4>>(150);
+    interrupt_burials<HandlesInMessages>(150);
+    interrupt_burials<Closing<true>>(60);
+    interrupt_burials<Owning>(100);
 }
 TEST_CASE("at each place that victims have passed, one has died") { check_places(); }

@@ -130,7 +130,7 @@ TEST_CASE("a death while arrays are sent and returned") { kill_everywhere<Sharin
 TEST_CASE("a death while arrays have names") { kill_everywhere<Naming>(); }
 TEST_CASE("a death of a user and member of a pool") { kill_everywhere<Pooling>(); }
 TEST_CASE("burials of users of arrays and pools are stopped and begun again") {
-    interrupt_burials<Sharing>(full_run() ? 23 : 150, full_run() ? 37 : 307);
-    interrupt_burials<Pooling>(full_run() ? 23 : 150, full_run() ? 37 : 307);
+    interrupt_burials<Sharing>(150);
+    interrupt_burials<Pooling>(150);
 }
 TEST_CASE("at each place that victims have passed, one has died") { check_places(); }

@@ -2,8 +2,8 @@
 // at each of its own. The launcher buries the first before the second begins, or both afterwards, in either
 // order.
 //
-// Each death of the first one goes with every death of the second in the nightly suite; in the ordinary
-// one each 7th of the first with each 31st of the second, beginning elsewhere each time.
+// Each 7th death of the first goes with each 31st of the second; the nightly suite goes on with the next
+// ones until its time is over, and begins elsewhere each night.
 #include "support/crash_stage.hpp"
 
 using namespace dshm;
@@ -126,19 +126,18 @@ Deaths play_pair(CrashStage& stage, Burials burials, std::uint64_t i, std::uint6
     return deaths;
 }
 
+// Each `every`-th death of the first with each `stride`-th of the second; another residue each round.
 template <class Pair>
-void kill_pairs() {
-    alarm(full_run() ? 3600 : 240);
-    CrashStage stage;
-    const CrashStage::Account before = stage.account();
-    const std::uint64_t stride = full_run() ? 1 : 31, every = full_run() ? 1 : 7;
+std::size_t round_of_pairs(CrashStage& stage, const CrashStage::Account& before,
+                           std::uint64_t round) {
+    constexpr std::uint64_t stride = 31, every = 7;
     std::size_t pairs = 0;
     for (const Burials burials :
          {Burials::first_at_once, Burials::first_then_second, Burials::second_then_first}) {
         bool first_died = true;
-        for (std::uint64_t i = 1; first_died; i += every) {
+        for (std::uint64_t i = 1 + round % every; first_died; i += every) {
             Deaths deaths{};
-            std::uint64_t j = 1 + i * 5 % stride;
+            std::uint64_t j = 1 + (round / every + i * 5) % stride;
             do {
                 CAPTURE(static_cast<int>(burials), i, j);
                 deaths = play_pair<Pair>(stage, burials, i, j);
@@ -149,7 +148,18 @@ void kill_pairs() {
             first_died = deaths.first;
         }
     }
-    WARN(pairs << " pairs of deaths");
+    return pairs;
+}
+
+template <class Pair>
+void kill_pairs() {
+    alarm(full_run() ? 900 : 240);
+    CrashStage stage;
+    const CrashStage::Account before = stage.account();
+    std::size_t pairs = 0;
+    Rounds rounds(240);
+    rounds.each([&](std::uint64_t round) { pairs += round_of_pairs<Pair>(stage, before, round); });
+    WARN(pairs << " pairs of deaths, " << rounds.text());
 }
 
 } // namespace

@@ -26,8 +26,8 @@ struct Repeating {
             result.insert(result.end(), numbers.begin(), numbers.end());
             return result;
         };
-        futures = {spawn(twice, 0, some), spawn(twice, 1, many),
-                   spawn_at(first.id, twice, 2, many), spawn_at(first.id, twice, 3, some)};
+        futures = {spawn(twice, 0, some), spawn(twice, 1, many), spawn_at(first.id, twice, 2, many),
+                   spawn_at(first.id, twice, 3, some)};
     }
     void victim(CrashStage&) {
         start_dying();
@@ -61,7 +61,8 @@ struct Nested {
     void before(CrashStage&, const Victim& first) {
         outer = spawn_at(first.id, [] {
             start_dying();
-            auto own = spawn_at(myid(), [](const Numbers& numbers) { return numbers[7]; }, many);
+            auto own = spawn_at(
+                myid(), [](const Numbers& numbers) { return numbers[7]; }, many);
             return own.get() + fetch([] { return 1.0; });
         });
     }

@@ -267,8 +267,8 @@ TEST_CASE("a death while handles are dropped") { kill_everywhere<Dropping>(); }
 TEST_CASE("a death while futures go from hand to hand") { kill_everywhere<HandingOn>(); }
 TEST_CASE("a death while futures are put") { kill_everywhere<Putting>(); }
 TEST_CASE("burials of those who worked on tasks are stopped and begun again") {
-    interrupt_burials<Spawning>(full_run() ? 23 : 150, full_run() ? 37 : 307);
-    interrupt_burials<Working>(full_run() ? 23 : 150, full_run() ? 37 : 307);
-    interrupt_burials<HandingOn>(full_run() ? 23 : 150, full_run() ? 37 : 307);
+    interrupt_burials<Spawning>(150);
+    interrupt_burials<Working>(150);
+    interrupt_burials<HandingOn>(150);
 }
 TEST_CASE("at each place that victims have passed, one has died") { check_places(); }

@@ -44,7 +44,7 @@ class Mutation:
     file: str
     by: list            # "program" or "program: filter of Catch2", tried in this order
     inside: str = ""    # the first line of the function, where the text occurs elsewhere too
-    remove: str = ""    # a text, or
+    remove: str = ""    # a text, of a statement all but its semicolon, or
     change: str = ""    # a text and what comes in its place, or
     to: str = ""
     swap: list = dataclasses.field(default_factory=list)  # two texts that change places
@@ -69,8 +69,8 @@ def load():
 
 
 def find(name, text, wanted, begin=0, end=None):
-    """Where the wanted text is. White space is one blank, so that formatting changes nothing."""
-    pattern = r"\s+".join(re.escape(word) for word in wanted.split())
+    """Where the wanted text is, however it is broken into lines."""
+    pattern = r"\s*".join(re.escape(word) for word in re.findall(r"\w+|[^\w\s]", wanted))
     found = list(re.compile(pattern).finditer(text, begin, len(text) if end is None else end))
     if len(found) != 1:
         raise Mistake(f"{name}: found {len(found)} times and not once: {wanted.strip()}")
@@ -98,7 +98,8 @@ def mutated(mutation, text):
             raise Mistake(f"{mutation.name}: the two texts overlap")
         return text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:]
     begin, end = find(mutation.name, text, mutation.remove or mutation.change, *where)
-    return text[:begin] + mutation.to + text[end:]
+    rest = ";" if mutation.remove.endswith(";") else mutation.to  # it may have been all of an `if`
+    return text[:begin] + rest + text[end:]
 
 
 def check(source, mutations):
@@ -129,6 +130,11 @@ def test_source(source, program):
     return found[0]
 
 
+def plain(name):
+    """As the name of a file."""
+    return re.sub(r"\W+", "_", name)
+
+
 # ---- the build -----------------------------------------------------------------------------------
 
 
@@ -138,7 +144,7 @@ class Build:
         self.work = directory / "mutations"
         self.work.mkdir(exist_ok=True)
         # The objects that all link with, and nothing else.
-        self.run(["ninja", "tests/libdshm_crash.a", "tests/libcatch_main.a", "tests/libinterleave.a"])
+        self.run(["ninja", "tests/libdshm_crash.a", "tests/libcatch_main.a"])
         self.commands = {}
         for entry in json.loads((directory / "compile_commands.json").read_text()):
             file = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
@@ -178,7 +184,7 @@ class Build:
 
     def test_object(self, program):
         """Of the unmutated test; kept from run to run while nothing that it may include changes."""
-        file, target = test_source(self.source, program), self.work / f"{program}_test.o"
+        file, target = test_source(self.source, program), self.work / f"{plain(program)}_test.o"
         parts = [self.source / "libdshm/include", self.source / "tests"]
         newest = max(path.stat().st_mtime for part in parts for path in part.glob("**/*.?pp"))
         if not target.exists() or target.stat().st_mtime < newest:
@@ -187,10 +193,9 @@ class Build:
 
     def link(self, target, test, objects):
         command = list(self.link_command)
-        command[command.index("-o") + 1] = target
+        command[command.index("-o") + 1] = str(target)
         at = next(i for i, word in enumerate(command) if word.endswith("_test.cpp.o"))
         command[at:at + 1] = [test, *objects]
-        command.insert(command.index("tests/libcatch_main.a"), "tests/libinterleave.a")
         self.run(command)
         return target
 
@@ -198,7 +203,7 @@ class Build:
 def perform(program, pattern, limit):
     """What became of a test, and how long it took: None for the good end."""
     began = time.monotonic()
-    child = subprocess.Popen([program] + ([pattern] if pattern else []), text=True,
+    child = subprocess.Popen([program, "--abort"] + ([pattern] if pattern else []), text=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, start_new_session=True,
                              env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"})
@@ -234,7 +239,7 @@ class Runs:
         """Each test as it is; the sentences about those that fail."""
         for test in sorted(tests):
             program, pattern = self.split(test)
-            target = self.build.work / f"{program}_unmutated"
+            target = self.build.work / f"{plain(program)}_unmutated"
             self.build.link(target, self.build.test_object(program), [])
             how, seconds = perform(target, pattern, 600)
             self.usual[test] = seconds
@@ -263,7 +268,7 @@ class Runs:
 
     def try_out(self, mutation):
         """Who noticed and how; None if nobody did."""
-        directory = self.build.work / re.sub(r"\W+", "_", mutation.name)
+        directory = self.build.work / plain(mutation.name)
         directory.mkdir(exist_ok=True)
         objects, first = self.objects(mutation, directory)
         for test in mutation.by:
@@ -271,9 +276,9 @@ class Runs:
             compiled = self.build.test_object(program)
             if first:
                 compiled = self.build.compile(test_source(self.build.source, program),
-                                              directory / f"{program}_test.o",
+                                              directory / f"{plain(program)}_test.o",
                                               self.build.test_command, first)
-            linked = self.build.link(directory / program, compiled, objects)
+            linked = self.build.link(directory / plain(program), compiled, objects)
             how, _ = perform(linked, pattern, max(SHORTEST_LIMIT, SLOWNESS * self.usual[test]))
             linked.unlink()
             if how:

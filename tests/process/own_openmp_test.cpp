@@ -65,13 +65,14 @@ TEST_CASE("regions in tasks have one thread unless the program asks for more") {
                    return region();
                }) == 3);
         DEMAND(fetch_from(2, region) == 3 && fetch_from(3, region) == 1);
-        DEMAND(fetch_from(3, [] {
-                   int threads = 0;
+        const auto four = [] {
+            int threads = 0;
 #pragma omp parallel num_threads(4)
 #pragma omp single
-                   threads = omp_get_num_threads();
-                   return threads;
-               }) == 4);
+            threads = omp_get_num_threads();
+            return threads;
+        };
+        DEMAND(fetch_from(3, four) == 4);
         AddprocsOptions options;
         options.enable_threaded_blas = true;
         const std::vector<int> ids = addprocs(1, options);
@@ -95,13 +96,14 @@ TEST_CASE("threads of a region in the master use the session") {
 TEST_CASE("threads of a region in a task use the session") {
     alone([] {
         Session session(with_workers(2));
-        DEMAND(fetch_from(2, [] {
-                   long sum = 0;
+        const auto sum_of_fetches = [] {
+            long sum = 0;
 #pragma omp parallel for num_threads(3) reduction(+ : sum)
-                   for (int i = 0; i < 60; ++i)
-                       sum += fetch_from(3, [i] { return i; });
-                   return sum;
-               }) == 59 * 30);
+            for (int i = 0; i < 60; ++i)
+                sum += fetch_from(3, [i] { return i; });
+            return sum;
+        };
+        DEMAND(fetch_from(2, sum_of_fetches) == 59 * 30);
     });
 }
 

@@ -73,35 +73,28 @@ TEST_CASE("a timer of a millisecond in the master, from before its Session to af
     const int status = run_in_child([] {
         alarm(case_seconds);
         const Ticking ticking;
-        for (const Start start : {Start::fork, Start::exec}) {
-            if (start == Start::exec) // its workers run this test's program, which has no Session
-                continue;
-            SessionOptions options = with_workers(2);
-            options.start = start;
-            Session session(options);
-            const RemoteChannel<int> channel(1);
-            for (int round = 0; round < 5; ++round) {
-                const auto slow = spawn([] {
-                    usleep(5'000);
-                    return 5;
-                });
-                DEMAND(fetch(slow) == 5);
-                const auto sender = spawn_at(2, [channel] {
-                    usleep(3'000);
-                    channel.put(7);
-                });
-                DEMAND(channel.take() == 7);
-                wait(sender);
-                const std::vector<int> ids = addprocs(1);
-                DEMAND(fetch_from(ids[0], myid) == ids[0]);
-                rmprocs(ids).wait();
-                const SharedArray<char> large(std::size_t{8} << 20);
-                DEMAND(fetch([large] { return large[100]; }) == 0);
-                DEMAND(pmap([](int i) { return usleep(500), i; }, std::vector<int>{1, 2, 3})[2] ==
-                       3);
-            }
-            DEMAND(seen > 10);
+        Session session(with_workers(2));
+        const RemoteChannel<int> channel(1);
+        for (int round = 0; round < 5; ++round) {
+            const auto slow = spawn([] {
+                usleep(5'000);
+                return 5;
+            });
+            DEMAND(fetch(slow) == 5);
+            const auto sender = spawn_at(2, [channel] {
+                usleep(3'000);
+                channel.put(7);
+            });
+            DEMAND(channel.take() == 7);
+            wait(sender);
+            const std::vector<int> ids = addprocs(1);
+            DEMAND(fetch_from(ids[0], myid) == ids[0]);
+            rmprocs(ids).wait();
+            const SharedArray<char> large(std::size_t{8} << 20);
+            DEMAND(fetch([large] { return large[100]; }) == 0);
+            DEMAND(pmap([](int i) { return usleep(500), i; }, std::vector<int>{1, 2, 3})[2] == 3);
         }
+        DEMAND(seen > 10);
     });
     CHECK(left_well(status));
 }

@@ -1,6 +1,7 @@
 // What programs do with threads of their own inside of a session, in the master and in tasks; with OpenMP's in own_openmp_test.cpp.
 
 #include <future>
+#include <mutex>
 #include <numeric>
 #include <set>
 #include <thread>
@@ -75,7 +76,7 @@ TEST_CASE("threads that add and remove workers at once get workers of their own"
         std::mutex lock;
         std::set<int> seen;
         in_threads(6, [&](int) {
-            for (int i = 0; i < 5; ++i) {
+            for (int i = 0; i < 4; ++i) {
                 const std::vector<int> ids = addprocs(1 + i % 2);
                 DEMAND(ids.size() == static_cast<std::size_t>(1 + i % 2));
                 for (const int id : ids) {
@@ -88,7 +89,7 @@ TEST_CASE("threads that add and remove workers at once get workers of their own"
                     DEMAND(has_ended(id));
             }
         });
-        DEMAND(seen.size() == 6 * 7 && *seen.begin() == 3 && *seen.rbegin() == 44);
+        DEMAND(seen.size() == 36 && *seen.begin() == 3 && *seen.rbegin() == 38);
         DEMAND(workers() == std::vector<int>{2} && fetch_from(2, myid) == 2);
     });
 }
@@ -100,10 +101,10 @@ TEST_CASE("threads that come, use the session and go leave nothing behind") {
             const SharedArray<int> array(10);
         };
         std::thread(use).join();
-        const auto before = counters().total().heap_blocks_in_use;
+        const auto before = counters().heap_blocks;
         for (int i = 0; i < 200; ++i)
             std::thread(use).join();
-        DEMAND(counters().total().heap_blocks_in_use <= before + 2);
+        DEMAND(counters().heap_blocks <= before + 2);
     });
 }
 
@@ -180,7 +181,7 @@ TEST_CASE("a thread that outlives its task goes on beside the next ones") {
             }).detach();
         });
         rmprocs(2).wait();
-        DEMAND(has_ended(2) && has(worker_info(2).exit_reason, "exit code 0"));
+        DEMAND(has_ended(2) && !has(worker_info(2).exit_reason, "SIG")); // it left by itself
     });
 }
 
@@ -220,14 +221,6 @@ TEST_CASE("thread_local objects belong to the thread that runs tasks, and to eac
 }
 
 TEST_CASE("threads that were there before the session go on, whatever workers do") {
-    const Outcome outcome = [] {
-        SessionOptions options;
-        options.workers = 2;
-        options.start = Start::fork;
-        static std::atomic<bool> stop{false};
-        return outcome_of(0, [&] {}).status == 0 ? Outcome{} : Outcome{1, "", ""};
-    }();
-    CHECK(outcome.status == 0);
     const int status = run_in_child([] {
         alarm(case_seconds);
         std::atomic<bool> stop{false};
@@ -241,7 +234,7 @@ TEST_CASE("threads that were there before the session go on, whatever workers do
             options.workers = 2;
             options.start = Start::fork;
             Session session(options);
-            for (int i = 0; i < 100; ++i)
+            for (int i = 0; i < 20; ++i)
                 DEMAND(fetch([i] { return std::vector<int>(100, i)[99]; }) == i);
         }
         stop = true;

@@ -41,18 +41,14 @@ InterruptedBurial play_interrupted(CrashStage& stage, const CrashStage::Account&
 }
 
 // Victims that die at each `every`-th touch, each of them buried by deputies that die at each `stride`-th of
-// theirs, beginning elsewhere each time; then by those that die at the places that were missed.
+// theirs, beginning elsewhere each time.
 template <class Scene>
-void interrupt_burials(std::uint64_t every, std::uint64_t stride) {
-    alarm(full_run() ? 1200 : 240);
-    CrashStage stage;
-    const CrashStage::Account before = stage.account();
+std::size_t burials_of(CrashStage& stage, const CrashStage::Account& before, std::uint64_t every,
+                       std::uint64_t stride, std::uint64_t round) {
     std::size_t burials = 0;
-    std::vector<std::uint64_t> touches;
-    for (std::uint64_t touch = 1 + stride_seed() % every;; touch += every) {
-        touches.push_back(touch);
+    for (std::uint64_t touch = 1 + round % every;; touch += every) {
         InterruptedBurial ended{};
-        for (std::uint64_t at = 1 + (stride_seed() + 7 * touch) % stride;; at += stride) {
+        for (std::uint64_t at = 1 + (round / every + 7 * touch) % stride;; at += stride) {
             CAPTURE(touch, at);
             ended = play_interrupted<Scene>(stage, before, touch, [at] { CrashSites::arm(at); });
             ++burials;
@@ -60,10 +56,23 @@ void interrupt_burials(std::uint64_t every, std::uint64_t stride) {
                 break;
         }
         if (!ended.victim_died)
-            break;
+            return burials;
     }
+}
+
+// Then deputies die at the places that were missed.
+template <class Scene>
+void interrupt_burials(std::uint64_t every, std::uint64_t stride = 307) {
+    alarm(full_run() ? 600 : 240);
+    CrashStage stage;
+    const CrashStage::Account before = stage.account();
+    std::size_t burials = 0;
+    Rounds rounds(20);
+    rounds.each([&](std::uint64_t round) {
+        burials += burials_of<Scene>(stage, before, every, stride, round);
+    });
     for (const std::uintptr_t place : CrashSites::table().missed())
-        for (const std::uint64_t touch : touches) {
+        for (std::uint64_t touch = 1; touch < 8 * every; touch += every) {
             CAPTURE(touch, place);
             ++burials;
             if (play_interrupted<Scene>(stage, before, touch, [place] {
@@ -71,7 +80,7 @@ void interrupt_burials(std::uint64_t every, std::uint64_t stride) {
                 }).deputy_died)
                 break;
         }
-    WARN(burials << " burials");
+    WARN(burials << " burials, " << rounds.text());
 }
 
 // A session that replaces its workers: each of `lives` workers, the one in the place of the other, dies at
@@ -83,7 +92,7 @@ void interrupt_burials(std::uint64_t every, std::uint64_t stride) {
 //     void after(CrashStage&, int deaths);
 template <class Scene>
 bool play_lives(CrashStage& stage, const CrashStage::Account& before, int lives,
-                std::uint64_t touch) {
+                const std::function<void()>& arm) {
     Scene scene;
     std::vector<CrashStage::Victim> workers{stage.cast()};
     scene.before(stage, workers.back());
@@ -92,7 +101,7 @@ bool play_lives(CrashStage& stage, const CrashStage::Account& before, int lives,
         const bool last = life == lives;
         const int status = stage.perform(workers.back(), [&] {
             if (!last)
-                mortality() = [touch] { CrashSites::arm(touch); };
+                mortality() = arm;
             scene.victim(stage);
         });
         REQUIRE((was_killed(status) || left_well(status)));
@@ -119,16 +128,19 @@ template <class Scene>
 void kill_lives(int lives, std::uint64_t step = 1) {
     alarm(full_run() ? 1200 : 240);
     CrashStage stage;
-    stage.segment().header().on_worker_death =
-        static_cast<std::uint64_t>(runtime::OnWorkerDeath::restart);
+    stage.segment().header().on_worker_death = static_cast<std::uint64_t>(OnWorkerDeath::restart);
     const CrashStage::Account before = stage.account();
     if (full_run())
         step = 1;
     bool died = true;
     for (std::uint64_t touch = 1; died; touch += step) {
         CAPTURE(lives, touch);
-        died = play_lives<Scene>(stage, before, lives, touch);
+        died = play_lives<Scene>(stage, before, lives, [touch] { CrashSites::arm(touch); });
     }
+    for (const std::uintptr_t place : CrashSites::table().missed(often_passed))
+        for (int attempt = 0; attempt < 40; ++attempt)
+            if (play_lives<Scene>(stage, before, lives, [place] { CrashSites::arm_at(place, 1); }))
+                break;
 }
 
 } // namespace dshm::test

@@ -34,13 +34,37 @@ namespace dshm::test {
 // True in the long runs of the suite `nightly`.
 inline bool full_run() { return std::getenv("DSHM_TEST_FULL") != nullptr; }
 
-// Where the strides of a run begin: another number each night, so that what a night leaves out comes
-// another night. DSHM_TEST_SEED gives that of an earlier run.
+// Where the strides of a run begin: elsewhere each night, so that what a night leaves out comes another
+// night. DSHM_TEST_SEED gives that of an earlier run.
 inline std::uint64_t stride_seed() {
     if (const char* const given = std::getenv("DSHM_TEST_SEED"))
         return std::strtoull(given, nullptr, 10);
-    return full_run() ? static_cast<std::uint64_t>(std::time(nullptr) / 86'400) : 0;
+    return full_run() ? static_cast<std::uint64_t>(std::time(nullptr) / 86'400) * 29 : 0;
 }
+
+// What strides leave out is done in rounds, each of which begins elsewhere: one in the ordinary suite, in
+// the nightly one as many as begin within so many seconds.
+class Rounds {
+public:
+    explicit Rounds(int seconds) : until_(std::time(nullptr) + seconds) {}
+    template <class Round>
+    void each(Round&& round) {
+        for (std::uint64_t number = stride_seed();; ++number) {
+            round(number);
+            ++done_;
+            if (!full_run() || std::time(nullptr) >= until_)
+                return;
+        }
+    }
+    std::string text() const {
+        return std::to_string(done_) +
+               " rounds from DSHM_TEST_SEED=" + std::to_string(stride_seed());
+    }
+
+private:
+    std::time_t until_;
+    std::size_t done_ = 0;
+};
 
 class CrashSites {
 public:
@@ -70,8 +94,8 @@ public:
         table().order_ = {touches, 0, 0};
         table().ordered_.store(process);
     }
-    static void order_at(pid_t process, std::uint64_t place, std::uint64_t passings) noexcept {
-        table().order_ = {0, place, passings};
+    static void order_at(pid_t process, std::uintptr_t place) noexcept {
+        table().order_ = {0, place, 1};
         table().ordered_.store(process);
     }
     static void take_order_back() noexcept { table().ordered_.store(0); }

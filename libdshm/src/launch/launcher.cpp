@@ -232,7 +232,7 @@ void close_what_is_not_ours(const LauncherStart& start) {
 
 void run_launcher(LauncherStart start) {
     try {
-        os::reset_signals();
+        os::reset_signals_for_worker(); // its forks have the program's handlers of faults
         leave_the_foreground();
         ship::freeze_modules(std::move(start.modules));
         close_what_is_not_ours(start);

@@ -41,6 +41,9 @@ void Launcher::ask_to_exit(WorkerRecord& worker, os::Clock::duration patience) {
         return;
     worker.asked_to_exit = true;
     worker.insist_at = os::Clock::now() + patience;
+    worker.keeps_master_waiting = on_worker_death() == OnWorkerDeath::restart;
+    if (worker.keeps_master_waiting) // until what has ended others has failed, if it is the last
+        keep_master_waiting();
     runtime::ProcessArea& area = process_.processes().area(worker.owner.slot);
     area.exit_asked.store(1, std::memory_order_seq_cst); // edge `park`
     area.bell.ring_always();
@@ -61,8 +64,8 @@ void Launcher::reap(WorkerId id) {
     int status = 0;
     if (waitpid(worker.os_pid, &status, WNOHANG) != worker.os_pid)
         return;
-    if (!worker.asked_to_exit && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
-        memory_kills_.tell())
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && memory_kills_.tell() &&
+        !worker.asked_to_exit)
         status |= os::killed_for_memory;
     relay_last(worker);
     output_.flush();
@@ -81,12 +84,15 @@ void Launcher::reap(WorkerId id) {
     process_.processes().announce_change(); // before anybody is woken by what recovery ends
     retire_counters(worker.owner);
     runtime::Death death{worker.owner, worker.id, static_cast<int>(worker.os_pid), status};
-    death.repeats = choice == OnWorkerDeath::restart;
+    death.repeats = on_worker_death() == OnWorkerDeath::restart && !worker.asked_to_exit;
     if (successor != nullptr)
         death.successor = {successor->id, successor->owner};
     death.workers_left = somebody_else_works(id);
     recovery_.bury(death);
+    const bool was_last_hope = worker.keeps_master_waiting;
     workers_.erase(id);
+    if (was_last_hope)
+        let_master_go_on();
     finish_leaving();
     if (choice == OnWorkerDeath::stop)
         stop_session(id);

@@ -35,11 +35,12 @@ bool Launcher::somebody_else_works(WorkerId id) const {
 // Without workers the master runs what is for anyone: not before it is known that none will come, and
 // what might end it has failed.
 void Launcher::keep_master_waiting() {
-    process_.header().workers_coming.fetch_add(1, std::memory_order_seq_cst);
+    process_.header().workers_coming.fetch_add(runtime::coming::one_more,
+                                               std::memory_order_seq_cst);
 }
 void Launcher::let_master_go_on() {
     process_.header().workers_coming.fetch_sub(1, std::memory_order_seq_cst);
-    if (workers_.empty())
+    if (!process_.processes().somebody_comes())
         process_.processes().tell_everybody_to_look();
 }
 
@@ -47,7 +48,9 @@ void Launcher::let_master_go_on() {
 bool Launcher::may_replace(const WorkerRecord& dead) {
     const runtime::CounterRow counts(process_.processes().area(dead.owner.slot));
     barren_workers_ = counts.get(runtime::Count::done) != 0 ? 0 : barren_workers_ + 1;
-    failed_starts_ = dead.is_coming ? failed_starts_ + 1 : 0;
+    const bool began =
+        !dead.is_coming || process_.processes().life(dead.owner.slot).phase != LifePhase::starting;
+    failed_starts_ = began ? 0 : failed_starts_ + 1;
     if (failed_starts_ < runtime::most_failed_starts &&
         barren_workers_ < runtime::most_barren_workers)
         return true;

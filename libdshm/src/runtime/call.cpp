@@ -111,9 +111,24 @@ std::byte* OutgoingTask::begin(std::uint64_t function, const ship::Footprint& ne
     return room_->data();
 }
 
+// Its worker has died since it was chosen.
+bool OutgoingTask::turn_to_successor() {
+    shm::Word64& word = process_->tasks().record(task_).control;
+    // relaxed, here and below: nobody else knows the record yet.
+    const std::uint64_t now = word.load(std::memory_order_relaxed);
+    const auto next = process_->processes().successor_of(target_->id);
+    if (!next || (now & control::repeatable) == 0)
+        return false;
+    target_ = {next->id, next->owner};
+    word.store((now & ~control::Target::mask) |
+                   control::Target::put(static_cast<std::uint64_t>(next->id)),
+               std::memory_order_relaxed);
+    return true;
+}
+
 TaskRef OutgoingTask::send(std::size_t written, const ship::HandleList& handles) {
     room_->close(written, handles);
-    if (target_ && !process_->processes().alive(target_->owner))
+    if (target_ && !process_->processes().alive(target_->owner) && !turn_to_successor())
         std::rethrow_exception(missing_worker(process_->processes(), target_->id));
     stream_of(process_->tasks().record(task_)) = next_stream(); // only what is sent counts
     if (!handles.empty())
@@ -231,13 +246,44 @@ std::uint64_t function_of(const Operation& operation, std::atomic<std::uint64_t>
     return bits;
 }
 
+namespace {
+
+class SomebodyWorks final : public WaitFor {
+public:
+    explicit SomebodyWorks(Process& process) : process_(&process) {}
+    bool ready() override {
+        return process_->worker_count() != 0 || !process_->processes().somebody_comes();
+    }
+    bool interruptible() const override { return true; }
+
+private:
+    Process* process_;
+};
+
+} // namespace
+
+std::vector<Membership::Member> workers_of_the_moment(Process& process) {
+    SomebodyWorks somebody(process);
+    process.scheduler().wait(somebody);
+    std::vector<Membership::Member> found = process.members();
+    if (found.size() > 1)
+        found.erase(found.begin()); // the master
+    return found;
+}
+
 Membership::Member member_of(Process& process, int worker) {
     if (worker == process.id())
         return {worker, process.me()};
-    const auto member = process.find_member(worker);
-    if (!member)
-        std::rethrow_exception(missing_worker(process.processes(), worker));
-    return *member;
+    if (const auto member = process.find_member(worker))
+        return *member;
+    // One that comes in the place of another may be sent to before it takes tasks.
+    if (process.restarts_workers())
+        if (const auto slot = process.processes().slot_of(worker)) {
+            const Life life = process.processes().life(*slot);
+            if (life.id == worker && life.phase == LifePhase::starting)
+                return {worker, {static_cast<std::uint8_t>(*slot), life.incarnation}};
+        }
+    std::rethrow_exception(missing_worker(process.processes(), worker));
 }
 
 } // namespace dshm::runtime

@@ -94,13 +94,13 @@ std::uint32_t ChunkLoop::next_number() {
     return numbers_++;
 }
 
-void ChunkLoop::add(std::uint32_t lane, std::size_t member, bool from_the_start) {
+void ChunkLoop::add(std::uint32_t lane, std::size_t member, bool from_the_start, unsigned deaths) {
     const Participant participant{next_number(), lane, from_the_start};
     TaskHandle task = TaskHandle::adopt(send(participant, member));
     process_->holdings().pin(task.task(), setup_.handles.view(), Holdings::PinUntil::ended);
     const shm::PrivateLock::Guard guard(lock_);
     open_.push_back(&parties_.emplace_back(
-        Party{participant, member, std::move(task), End::open, false, nullptr}));
+        Party{participant, member, std::move(task), End::open, false, nullptr, deaths}));
 }
 
 // Or the worker that has come in its place.
@@ -151,8 +151,12 @@ void ChunkLoop::conclude_death(Party& party) {
     const LoopChunks::Loss loss = chunks_.take_back(party.self, setup_.retries);
     if (loss.chunks != 0)
         repeated_.store(true, std::memory_order_relaxed); // relaxed: asked when all has ended
-    const bool nothing_to_do = !loss.last_straw && chunks_.all_done(party.self.lane);
-    if (!nothing_to_do && (loss.last_straw || !replace(party)))
+    // Taking part is what ends workers, and not a chunk.
+    const bool at_the_start = loss.chunks == 0 && ended_at(party.task) == ExitMoment::during;
+    party.deaths = at_the_start ? party.deaths + 1 : 0;
+    const bool hopeless = loss.last_straw || party.deaths >= most_attempts;
+    const bool nothing_to_do = !hopeless && chunks_.all_done(party.self.lane);
+    if (!nothing_to_do && (hopeless || !replace(party)))
         return end(party, End::badly);
     process_->holdings().observe(party.task.task()); // made up for
     close(party, End::replaced);
@@ -173,7 +177,7 @@ bool ChunkLoop::replace(Party& party) {
     if (!member)
         return false;
     try {
-        add(party.self.lane, *member, true);
+        add(party.self.lane, *member, true, party.deaths);
         return true;
     } catch (const ProcessExitedException&) {
         return false;

@@ -130,13 +130,22 @@ std::string fault_text(const CrashNote& note) {
     return std::string("address ") + digits.data() + (what.empty() ? "" : ", ") + what;
 }
 
+// What a mad process has written may be anything.
+std::string printable(std::string_view text) {
+    std::string shown(text);
+    for (char& c : shown)
+        if (static_cast<unsigned char>(c) < ' ')
+            c = '?';
+    return shown;
+}
+
 std::string thread_text(const CrashNote& note) {
     const std::string_view name(note.thread_name.data(),
                                 strnlen(note.thread_name.data(), note.thread_name.size()));
     if (name.empty())
         return {};
     return "thread " + std::to_string(note.thread) +
-           (name == "?" ? std::string() : " '" + std::string(name) + "'") +
+           (name == "?" ? std::string() : " '" + printable(name) + "'") +
            ", which does not run tasks";
 }
 
@@ -157,7 +166,7 @@ CrashText read_crash(const ProcessArea& area, int worker) {
         note.key.load(std::memory_order_acquire) != static_cast<std::uint64_t>(worker))
         return {};
     CrashText text;
-    text.task.assign(note.task.data(), strnlen(note.task.data(), note.task.size()));
+    text.task = printable({note.task.data(), strnlen(note.task.data(), note.task.size())});
     text.where = fault_text(note);
     if (const std::string thread = thread_text(note); !thread.empty())
         text.where += (text.where.empty() ? "" : "; ") + thread;

@@ -1,6 +1,7 @@
 #include "dshm/runtime/loop_end.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "dshm/runtime/process.hpp"
 #include "dshm/runtime/scheduler.hpp"
@@ -48,6 +49,14 @@ std::optional<ResultForm> form_of_failure(const TaskHandle& ended) {
                 return result.form;
             return std::nullopt;
         });
+}
+
+ExitMoment ended_at(const TaskHandle& ended) {
+    return ended.process().holdings().look(ended.task(), [](const ResultView& result) {
+        ExitNote note{};
+        std::memcpy(&note, result.bytes.data(), std::min(result.bytes.size(), sizeof note));
+        return note.moment;
+    });
 }
 
 bool TaskEnds::wait_until(os::Clock::time_point deadline) {

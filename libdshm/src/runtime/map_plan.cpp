@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dshm/runtime/call.hpp"
+#include "dshm/runtime/loop_end.hpp"
 
 namespace dshm::runtime {
 
@@ -88,12 +89,8 @@ void MapPlan::note_gone(Process& process, std::size_t worker) {
 
 std::vector<Membership::Member> map_workers(Process& process, const std::vector<int>* ids) {
     std::vector<Membership::Member> found;
-    if (ids == nullptr) {
-        found = process.members();
-        if (found.size() > 1)
-            found.erase(found.begin()); // the master
-        return found;
-    }
+    if (ids == nullptr)
+        return workers_of_the_moment(process);
     std::exception_ptr gone;
     for (const int id : *ids)
         try {
@@ -129,12 +126,7 @@ std::size_t SentBatch::take_back(Share share) {
 
 std::optional<std::size_t> SentBatch::element_at_death() const {
     Process& process = task_.process();
-    const auto moment = task_.process().holdings().read(task_.task(), [](const ResultView& result) {
-        ExitNote note{};
-        std::memcpy(&note, result.bytes.data(), std::min(result.bytes.size(), sizeof note));
-        return note.moment;
-    });
-    if (moment == ExitMoment::before)
+    if (ended_at(task_) == ExitMoment::before)
         return std::nullopt;
     const std::size_t begun = BatchClaims(process.tasks(), task_.task()).begun();
     return begun == 0 ? 0 : begun - 1;

@@ -33,11 +33,16 @@ std::optional<unsigned> ProcessTable::slot_of(WorkerId id) const {
 std::optional<ProcessTable::Successor> ProcessTable::successor_of(WorkerId id) const {
     for (;;) {
         const Obituary& last = obituary(id < 0 ? 0 : id);
-        // acquire, edge `obituary`: the key is stored last.
-        if (last.key.load(std::memory_order_acquire) != static_cast<std::uint64_t>(id) ||
-            last.successor <= id)
+        const auto is_of_it = [&] {
+            // acquire, edge `obituary`: the key is stored last.
+            return last.key.load(std::memory_order_acquire) == static_cast<std::uint64_t>(id);
+        };
+        const bool there = is_of_it();
+        const WorkerId next = last.successor;
+        std::atomic_thread_fence(std::memory_order_acquire); // before the second look
+        if (!there || !is_of_it() || next <= id)
             return std::nullopt;
-        id = last.successor;
+        id = next;
         if (const auto slot = slot_of(id))
             return Successor{id, {static_cast<std::uint8_t>(*slot), life(*slot).incarnation}};
     }

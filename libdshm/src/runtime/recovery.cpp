@@ -115,8 +115,13 @@ void Recovery::take_over_pins(const Death& death) {
 }
 
 void Recovery::sweep_tasks(const Death& death) {
-    for (std::uint32_t index = 0, end = process_->tasks().end_of_walk(); index < end; ++index)
+    const TaskTable& tasks = process_->tasks();
+    const std::uint32_t end = tasks.end_of_walk();
+    swept_.resize(end);
+    for (std::uint32_t index = 0; index < end; ++index) {
         sweep_task(death, index);
+        swept_[index] = tasks.record(index).state.load(std::memory_order_acquire);
+    }
 }
 
 void Recovery::sweep_task(const Death& death, std::uint32_t index) {
@@ -181,12 +186,19 @@ void Recovery::sweep_queued(const Death& death, TaskRef task, TaskState state) {
 bool Recovery::give_again(const Death& death, TaskRef task, TaskState state) {
     const std::uint64_t word =
         process_->tasks().record(task).control.load(std::memory_order_acquire);
-    const bool bound = control::Target::get(word) != 0;
+    const auto target = control::Target::get(word);
+    const bool was_its_own = target == static_cast<std::uint64_t>(death.id);
+    // One for another worker alone it had taken to end it, as by cancelling.
     if (!death.repeats || (word & control::repeatable) == 0 || (word & control::cancelled) != 0 ||
-        (bound ? !death.successor : !death.workers_left))
+        (target == 0 ? !death.workers_left : !was_its_own || !death.successor))
         return false;
-    process_->tasks().give_again(task, bound ? static_cast<std::uint64_t>(death.successor->id) : 0,
-                                 state.attempt);
+    process_->tasks().give_again(
+        task, was_its_own ? static_cast<std::uint64_t>(death.successor->id) : 0, state.attempt);
+    // seq_cst: either this sees that it was cancelled meanwhile, or who cancels finds it queued.
+    const std::uint64_t now =
+        process_->tasks().record(task).control.load(std::memory_order_seq_cst);
+    if ((now & control::cancelled) != 0 && process_->tasks().claim_queued(task))
+        return false;
     put_or_keep(task);
     return true;
 }
@@ -236,25 +248,37 @@ void Recovery::sweep_holder(const Death& death, TaskRef task) {
         tasks.free_finished(task);
 }
 
+namespace {
+
+// Arguments are gone before the end, results come before it.
+bool may_have(TaskState state, shm::Tag tag) {
+    return state.phase != TaskPhase::free && state.generation == tag.generation() &&
+           (tag.kind() == shm::TagKind::result || !is_finished(state.phase));
+}
+
+} // namespace
+
 // A process may die between tagging a block for a task and committing, or between freeing a record
-// and its block.
+// and its block. A block that was in order when its record was swept is left to the living, who free what they end; a
+// look at those alone keeps clear of the records, 32 times as large as what is known of
+// them here.
 void Recovery::sweep_blocks() {
-    TaskTable& tasks = process_->tasks();
-    process_->heap().sweep_handed_over([&tasks](shm::Tag tag) {
+    const TaskTable& tasks = process_->tasks();
+    process_->heap().sweep_handed_over([this, &tasks](shm::Tag tag) {
         if (tag.kind() == shm::TagKind::object)
             return true;
+        if (tag.index() < swept_.size()) {
+            const auto then = TaskState::from_bits(swept_[tag.index()]);
+            if (!is_finished(then.phase) && may_have(then, tag))
+                return true;
+        }
         if (tag.index() >= tasks.top())
             return false;
-        const auto state =
-            TaskState::from_bits(tasks.record(tag.index()).state.load(std::memory_order_acquire));
-        if (state.generation != tag.generation())
-            return false;
-        // Arguments are gone before the end, results come before it; an exit note has no block.
-        if (tag.kind() == shm::TagKind::argument)
-            return state.phase != TaskPhase::free && !is_finished(state.phase);
-        return state.phase != TaskPhase::free &&
-               !(is_finished(state.phase) &&
-                 tasks.record(tag.index()).result == ResultForm::exited);
+        const TaskRecord& record = tasks.record(tag.index());
+        const auto state = TaskState::from_bits(record.state.load(std::memory_order_acquire));
+        // An exit note has no block.
+        return may_have(state, tag) &&
+               !(is_finished(state.phase) && record.result == ResultForm::exited);
     });
 }
 

@@ -80,8 +80,18 @@ std::optional<TaskRef> Scheduler::find_one() {
 
 bool Scheduler::may_run_ready() const {
     if (process_->is_master())
-        return process_->worker_count() == 0 && !process_->processes().somebody_comes();
+        return is_alone();
     return !process_->is_client();
+}
+
+// Nobody works and nobody comes, at one moment: the launcher says that somebody comes before it says
+// that the last one is dead.
+bool Scheduler::is_alone() const {
+    if (process_->worker_count() != 0)
+        return false;
+    const std::uint64_t before = process_->processes().coming_word();
+    return coming::Count::get(before) == 0 && process_->worker_count() == 0 &&
+           process_->processes().coming_word() == before;
 }
 
 bool Scheduler::work_visible() const {
@@ -103,30 +113,24 @@ void Scheduler::advance(Ring& ring, std::uint64_t position, std::size_t count) {
     });
 }
 
-// What was sent to the one that died in this slot before us, and has been given to its successor: the
-// entry that counts lies there.
-bool Scheduler::belongs_to_another(queue::Entry entry) const {
-    const TaskRecord& record = process_->tasks().record(entry.index);
+// For this process, and not for the one that died in this slot before us: such an entry is dropped. Its
+// task is ended or given on by the launcher, or by its sender, which looks after the put whether the
+// target lives.
+bool Scheduler::is_for_us(queue::Entry entry) const {
     // acquire: of a task that was given on before we began, the word says to whom.
-    const auto target =
-        static_cast<WorkerId>(control::Target::get(record.control.load(std::memory_order_acquire)));
-    return target != process_->id() && target != 0 && process_->processes().slot_of(target);
+    const std::uint64_t word =
+        process_->tasks().record(entry.index).control.load(std::memory_order_acquire);
+    return control::Target::get(word) == static_cast<std::uint64_t>(process_->id());
 }
 
 std::optional<TaskRef> Scheduler::take_from_inbox() {
     auto& inbox = process_->area().inbox;
     while (const auto front = inbox.peek()) {
-        const bool gone_on = belongs_to_another(front->entry);
-        const auto task = gone_on ? std::nullopt : process_->tasks().claim(front->entry);
+        const auto task =
+            is_for_us(front->entry) ? process_->tasks().claim(front->entry) : std::nullopt;
         advance(inbox, front->position, 1);
-        if (!task)
-            continue;
-        const auto target = control::Target::get(process_->tasks().record(*task).control.load(
-            std::memory_order_relaxed)); // relaxed: fixed since it was queued
-        if (target == static_cast<std::uint64_t>(process_->id()))
+        if (task)
             return task;
-        // It was meant for the one that died in this slot before us.
-        fail_missing(*process_, *task, static_cast<WorkerId>(target));
     }
     return std::nullopt;
 }
@@ -255,10 +259,23 @@ void Scheduler::send_to(const Membership::Member& target, TaskRef task) {
     auto dead = [&] { return !process_->processes().alive(target.owner); };
     put(area.inbox, entry_of(task), inbox_hints_[target.owner.slot], dead);
     thread_state.stack.has_woken |= area.bell.ring();
-    // A target that died before the entry was there has been swept already: nobody else will end
-    // this task.
-    if (dead() && process_->tasks().claim_queued(task))
-        fail_missing(*process_, task, target.id);
+    if (dead())
+        send_elsewhere(target, task);
+}
+
+// A target that died before the entry was there has been swept already: nobody else will end this
+// task, or give it to the one in the dead one's place.
+void Scheduler::send_elsewhere(const Membership::Member& dead, TaskRef task) {
+    TaskTable& tasks = process_->tasks();
+    const auto next = process_->processes().successor_of(dead.id);
+    const std::uint64_t word = tasks.record(task).control.load(std::memory_order_acquire);
+    const bool given_on = control::Target::get(word) != static_cast<std::uint64_t>(dead.id);
+    if (given_on || !tasks.claim_queued(task))
+        return;
+    if (!next || (word & control::repeatable) == 0)
+        return fail_missing(*process_, task, dead.id);
+    tasks.give_again(task, static_cast<std::uint64_t>(next->id), tasks.state(task).attempt);
+    send_to({next->id, next->owner}, task);
 }
 
 void Scheduler::offer(TaskRef task) {

@@ -75,6 +75,12 @@ bool TaskHandle::cancel() const {
     if (tasks.ended(task_))
         return false;
     tasks.record(task_).control.fetch_or(control::cancelled, std::memory_order_seq_cst);
+    if (tasks.claim_queued(task_)) { // its worker has died, and it was to begin anew
+        fail_task(process, task_,
+                  std::make_exception_ptr(InterruptException("dshm: cancelled after its worker had "
+                                                             "ended")));
+        return true;
+    }
     const TaskState now = tasks.state(task_);
     if (now.generation == task_.generation && now.phase == TaskPhase::running)
         process.scheduler().wake_with(now.owner.slot, task_key(task_.index)); // if it waits

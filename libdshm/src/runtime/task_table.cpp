@@ -123,7 +123,8 @@ void TaskTable::give_again(TaskRef task, std::uint64_t target, unsigned attempt)
     }
     const TaskState again{
         TaskPhase::queued, {}, static_cast<std::uint8_t>(attempt), task.generation};
-    record.state.store(again.bits(), std::memory_order_release); // edge `task-queued`
+    // seq_cst: edge `task-queued`, and before the look at whether it was cancelled.
+    record.state.store(again.bits(), std::memory_order_seq_cst);
 }
 
 std::uint64_t TaskTable::finish(TaskRef task, TaskPhase phase) const {

@@ -130,6 +130,9 @@ std::string stack_text(std::span<const StackFrame> frames) {
     return text;
 }
 
+// Longer ones are shown as they are: taking apart what a mad process has made up may take long.
+constexpr std::size_t longest_name = 512;
+
 std::string readable_calls(std::string_view lines) {
     std::string text;
     std::size_t keep = 0;
@@ -137,7 +140,7 @@ std::string readable_calls(std::string_view lines) {
         const std::string_view line = lines.substr(0, lines.find('\n'));
         lines.remove_prefix(std::min(lines.size(), line.size() + 1));
         const std::size_t blank = line.find(' ');
-        const bool named = line.starts_with('_') && blank != std::string_view::npos;
+        const bool named = line.starts_with('_') && blank <= longest_name;
         const std::string name = named ? demangled_name(std::string(line.substr(0, blank)))
                                        : std::string(line.substr(0, blank));
         text += name + std::string(line.substr(std::min(blank, line.size()))) + "\n";

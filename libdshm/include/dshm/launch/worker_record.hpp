@@ -26,7 +26,8 @@ struct WorkerRecord {
     bool is_coming = false;
     os::Clock::time_point come_until{};
     bool asked_to_exit = false;
-    int insisted = 0; // signals sent since: 0, then SIGTERM, then SIGKILL
+    bool keeps_master_waiting = false; // from when it was asked until it is buried
+    int insisted = 0;                  // signals sent since: 0, then SIGTERM, then SIGKILL
     os::Clock::time_point insist_at{};
     // Output that a task waits for: shown up to here in both sinks.
     std::uint64_t fence = 0;

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <optional>
+#include <vector>
 
 #include "dshm/runtime/operation.hpp"
 #include "dshm/runtime/process.hpp"
@@ -40,6 +41,8 @@ public:
     TaskRef keep(std::size_t written, const ship::HandleList& handles);
 
 private:
+    bool turn_to_successor();
+
     Process* process_;
     std::optional<Membership::Member> target_;
     bool held_;
@@ -125,6 +128,10 @@ TaskRef send_open(Process& process, const Membership::Member& owner);
 // one if its result has left the table. Throws std::runtime_error when the table is full. Never
 // waits.
 TaskRef shippable(Process& process, TaskRef task);
+
+// The workers of the moment; this process if there are none. Waits while the only ones there are come
+// in the place of dead ones: what has ended those must not come to the master.
+std::vector<Membership::Member> workers_of_the_moment(Process& process);
 
 // The member with this id. Throws ProcessExitedException for one that has ended,
 // std::invalid_argument for one that has never been.

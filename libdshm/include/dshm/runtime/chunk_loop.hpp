@@ -82,12 +82,14 @@ private:
         End end = End::open;
         bool seen = false;                    // its end is being dealt with
         std::exception_ptr failure = nullptr; // where it is not the task's
+        unsigned deaths =
+            0; // in a row before a first chunk, with those that it came in the place of
     };
     class AnyEnded;
 
     bool any_open();
     TaskRef send(const Participant& participant, std::size_t& member);
-    void add(std::uint32_t lane, std::size_t member, bool from_the_start);
+    void add(std::uint32_t lane, std::size_t member, bool from_the_start, unsigned deaths = 0);
     std::uint32_t next_number();
     Party* take_ended(bool look_at_all);
     void conclude(Party& party);

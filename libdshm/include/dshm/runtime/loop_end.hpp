@@ -61,5 +61,7 @@ private:
 std::exception_ptr failure_of(const TaskHandle& ended);
 // How it failed, without having looked at the failure; nothing if it went well.
 std::optional<ResultForm> form_of_failure(const TaskHandle& ended);
+// Of a task that its process's death has ended: what that process had to do with it.
+ExitMoment ended_at(const TaskHandle& ended);
 
 } // namespace dshm::runtime

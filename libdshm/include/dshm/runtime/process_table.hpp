@@ -140,6 +140,13 @@ static_assert(sizeof(LastWords) == 4096, "a page each");
 
 inline constexpr std::size_t last_words_slots = shm::last_words_region_size / sizeof(LastWords);
 
+// Header::workers_coming: how many are coming, and how often somebody was said to, so that two looks
+// tell whether nobody came in between.
+namespace coming {
+using Count = base::Field<0, 32>;
+inline constexpr std::uint64_t one_more = 1 | std::uint64_t{1} << 32;
+} // namespace coming
+
 class ProcessTable {
 public:
     explicit ProcessTable(const shm::Segment& segment) : segment_(&segment) {}
@@ -202,8 +209,10 @@ public:
 
     // A worker is starting in the place of a dead one, or the session is being stopped: that nobody is
     // there now does not mean that the master is on its own.
-    bool somebody_comes() const {
-        return segment_->header().workers_coming.load(std::memory_order_acquire) != 0;
+    bool somebody_comes() const { return coming::Count::get(coming_word()) != 0; }
+    // seq_cst: compared with what is seen of lives before and after.
+    std::uint64_t coming_word() const {
+        return segment_->header().workers_coming.load(std::memory_order_seq_cst);
     }
 
     // Tells every process that lives have begun or ended.

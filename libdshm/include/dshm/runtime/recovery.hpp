@@ -76,6 +76,7 @@ private:
 
     Process* process_;
     std::vector<TaskRef> unput_;
+    std::vector<std::uint64_t> swept_; // states of all tasks, each after it was swept
 };
 
 } // namespace dshm::runtime

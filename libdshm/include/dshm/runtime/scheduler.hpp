@@ -113,7 +113,9 @@ private:
     bool may_run_ready() const;
     bool work_visible() const;
     std::optional<TaskRef> find_one();
-    bool belongs_to_another(queue::Entry entry) const;
+    bool is_for_us(queue::Entry entry) const;
+    bool is_alone() const;
+    void send_elsewhere(const Membership::Member& dead, TaskRef task);
     std::optional<TaskRef> take_from_inbox();
     std::optional<TaskRef> take_from_own_ready();
     std::optional<TaskRef> steal();
