@@ -13,6 +13,7 @@
 #include <cstdio>
 
 #include "dshm/launch/launcher_loop.hpp"
+#include "dshm/os/backtrace.hpp"
 #include "dshm/os/file_lock.hpp"
 #include "dshm/os/process.hpp"
 
@@ -235,6 +236,7 @@ void run_launcher(LauncherStart start) {
         os::reset_signals_for_worker(); // its forks have the program's handlers of faults
         leave_the_foreground();
         ship::freeze_modules(std::move(start.modules));
+        os::Backtrace::prepare(); // once for all who are forked from here
         close_what_is_not_ours(start);
         os::set_process_title("dshm:launcher");
         Launcher(std::move(start)).run();

@@ -141,6 +141,8 @@ private:
 } // namespace
 
 void Backtrace::prepare() noexcept {
+    if (program_path[0] != '\0')
+        return;
     if (readlink("/proc/self/exe", program_path.data(), program_path.size() - 1) <= 0)
         std::strcpy(program_path.data(), "program");
     std::size_t seen = 0;

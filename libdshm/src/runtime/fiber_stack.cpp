@@ -53,6 +53,7 @@ FiberStack::FiberStack() {
 #if defined(DSHM_THREAD_SANITIZER)
     thread_sanitizer_fiber_ = __tsan_get_current_fiber();
 #endif
+#if defined(DSHM_ADDRESS_SANITIZER) // reads /proc/self/maps: too much for each worker's start
     pthread_attr_t attributes;
     if (pthread_getattr_np(pthread_self(), &attributes) != 0)
         return;
@@ -60,6 +61,7 @@ FiberStack::FiberStack() {
     pthread_attr_getstack(&attributes, &lowest, &size_);
     lowest_ = lowest;
     pthread_attr_destroy(&attributes);
+#endif
 }
 
 FiberStack::FiberStack(os::GuardedStack memory, std::function<void()> body)
