@@ -241,6 +241,15 @@ Scheduler::Spin Scheduler::spin_long(WaitFor& what, os::Clock::time_point deadli
     return Spin::in_vain;
 }
 
+namespace {
+
+// By the launcher, after a death (on_worker_death.hpp): nobody rings for what does not come any more.
+bool was_stopped(const Process& process) {
+    return process.header().stopped_by.load(std::memory_order_acquire) != 0;
+}
+
+} // namespace
+
 // What a process owes others before it sleeps: what it keeps for them, and work it could do.
 void Scheduler::tidy_up() {
     process_->holdings().release_pins_before_sleep();
@@ -284,7 +293,7 @@ void Scheduler::sleep(WaitFor& what, os::Clock::time_point deadline) {
             // The mark: whoever set it has rung before the word was armed, and wakes nobody else.
             return what.ready() || work_visible() || asked_to_leave() ||
                    process_->header().searching.test(me, std::memory_order_seq_cst) ||
-                   process_->session_was_closed() ||
+                   process_->session_was_closed() || was_stopped(*process_) ||
                    (others != nullptr && others->something_happened()) ||
                    (what.interruptible() && stop_requested());
         },

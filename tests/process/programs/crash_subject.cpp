@@ -1,5 +1,6 @@
 // A program whose one worker ends badly, for crash_report.py: `crash_subject HOW`. It prints how the
 // fetcher is told.
+#undef NDEBUG // an assertion is what is tried
 #include <cassert>
 #include <csignal>
 #include <cstdio>
@@ -25,15 +26,22 @@ int* volatile nowhere = nullptr;
 // malloc finds out with its lock held, because there is a second thread.
 [[gnu::noinline]] int break_malloc() {
     std::thread([] { pause(); }).detach();
-    char* volatile last = static_cast<char*>(std::malloc(24));
-    std::memset(last + 24, 0x7f, 16); // the size of what is free behind it
-    return std::malloc(400'000) != nullptr && std::malloc(1 << 16) != nullptr;
+    char* volatile last = nullptr;
+    for (int i = 0; i < 200; ++i)
+        last = static_cast<char*>(std::malloc(5000)); // in the end of what nobody has had before
+    std::memset(last, 0x7f, 5032);                    // and of the size of what is free behind it
+    for (int i = 0; i < 2; ++i)
+        last = static_cast<char*>(std::malloc(100'000));
+    return last != nullptr;
 }
 
 struct Base {
     Base() { call(); }
     virtual ~Base() = default;
-    void call() { act(); }
+    void call() {
+        Base* volatile self = this;
+        self->act();
+    }
     virtual void act() = 0;
 };
 struct Derived : Base {
@@ -44,7 +52,10 @@ struct Derived : Base {
     return 0;
 }
 
-[[gnu::noinline]] int fail_assertion() { __assert_fail("1 == 2", "here.cpp", 7, "fail_assertion"); }
+[[gnu::noinline]] int fail_assertion() {
+    assert(nowhere != nullptr);
+    return 0;
+}
 
 // Touches memory until the kernel has enough of it.
 int take_all_memory() {
