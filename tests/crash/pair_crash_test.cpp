@@ -130,7 +130,7 @@ Deaths play_pair(CrashStage& stage, Burials burials, std::uint64_t i, std::uint6
 template <class Pair>
 std::size_t round_of_pairs(CrashStage& stage, const CrashStage::Account& before,
                            std::uint64_t round) {
-    constexpr std::uint64_t stride = 31, every = 7;
+    constexpr std::uint64_t stride = 61, every = 11;
     std::size_t pairs = 0;
     for (const Burials burials :
          {Burials::first_at_once, Burials::first_then_second, Burials::second_then_first}) {
@@ -153,7 +153,7 @@ std::size_t round_of_pairs(CrashStage& stage, const CrashStage::Account& before,
 
 template <class Pair>
 void kill_pairs() {
-    alarm(full_run() ? 900 : 240);
+    alarm(full_run() ? 900 : 480);
     CrashStage stage;
     const CrashStage::Account before = stage.account();
     std::size_t pairs = 0;
