@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
             return 2 * x;
         },
         21);
-    std::printf("the answer is %d, at attempt %d\n", dshm::fetch(answer), accidents[0]);
+    const int value = dshm::fetch(answer);
+    std::printf("the answer is %d, at attempt %d\n", value, accidents[0]);
 
     // So are the elements of a map and the chunks of a loop.
     accidents[0] = 0;
