@@ -54,9 +54,8 @@ void check_texts(const AddprocsOptions& options) {
 
 void check(int n, const AddprocsOptions& options) {
     // One more slot where workers are replaced: the new one is there before the old one has gone.
-    const runtime::Process& process = runtime::current();
-    const std::size_t taken =
-        runtime::current().worker_count() + (process.restarts_workers() ? 1 : 0);
+    runtime::Process& process = runtime::current();
+    const std::size_t taken = process.worker_count() + (process.restarts_workers() ? 1 : 0);
     const std::size_t room = shm::max_workers - std::min<std::size_t>(taken, shm::max_workers);
     if (n < 0 || static_cast<std::size_t>(n) > room)
         throw std::invalid_argument("dshm: addprocs(" + std::to_string(n) +

@@ -152,7 +152,7 @@ void detail::extend_default_pool(const std::vector<WorkerId>& ids) {
         if (const auto member = runtime::current().find_member(id))
             add_or_successor(pool->pool(), *member);
         else if (const auto next = runtime::current().processes().successor_of(id))
-            add_or_successor(pool->pool(), {next->id, next->owner});
+            add_or_successor(pool->pool(), *next);
 }
 
 } // namespace dshm

@@ -277,8 +277,7 @@ void kill_everywhere(std::uint64_t step = 1) {
     if (full_run())
         step = 1;
     const CrashStage::Account before = stage.account();
-    int survivors =
-        0; // in a row: a thief that rests, or a sleep, makes one run longer than another
+    int survivors = 0; // in a row: a sleep makes one run longer than another
     std::uint64_t touch = 1;
     for (; survivors < 3; touch += step) {
         CAPTURE(touch);

@@ -2,7 +2,8 @@
 // another worker in its place, or the end of the session.
 //
 // The new one is there, starting, before the old one is gone for others: what was sent to the old one
-// alone goes to it, and nobody sees a session without workers in between (`workers_coming`).
+// alone goes to it, and nobody sees a session without workers in between (`workers_coming`). If the
+// launcher dies over it the session has ended, and the kernel ends the new one with the others.
 #include <signal.h>
 
 #include <algorithm>

@@ -119,7 +119,7 @@ bool OutgoingTask::turn_to_successor() {
     const auto next = process_->processes().successor_of(target_->id);
     if (!next || (now & control::repeatable) == 0)
         return false;
-    target_ = {next->id, next->owner};
+    target_ = next;
     word.store((now & ~control::Target::mask) |
                    control::Target::put(static_cast<std::uint64_t>(next->id)),
                std::memory_order_relaxed);

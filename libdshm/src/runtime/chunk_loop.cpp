@@ -109,7 +109,7 @@ Membership::Member ChunkLoop::member_at(std::size_t index) {
     Membership::Member& member = setup_.members[index];
     if (!process_->processes().alive(member.owner))
         if (const auto next = process_->processes().successor_of(member.id))
-            member = {next->id, next->owner};
+            member = *next;
     return member;
 }
 

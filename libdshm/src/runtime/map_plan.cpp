@@ -1,7 +1,6 @@
 #include "dshm/runtime/map_plan.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "dshm/runtime/call.hpp"
 #include "dshm/runtime/loop_end.hpp"
@@ -82,7 +81,7 @@ void MapPlan::note_gone(Process& process, std::size_t worker) {
     if (process.processes().alive(member.owner))
         return; // said before, by another of its batches
     if (const auto next = process.processes().successor_of(member.id))
-        member = {next->id, next->owner};
+        member = *next;
     else
         workers_[worker].gone = true;
 }

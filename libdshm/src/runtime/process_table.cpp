@@ -30,7 +30,7 @@ std::optional<unsigned> ProcessTable::slot_of(WorkerId id) const {
     return found;
 }
 
-std::optional<ProcessTable::Successor> ProcessTable::successor_of(WorkerId id) const {
+std::optional<Member> ProcessTable::successor_of(WorkerId id) const {
     for (;;) {
         const Obituary& last = obituary(id < 0 ? 0 : id);
         const auto is_of_it = [&] {
@@ -44,7 +44,7 @@ std::optional<ProcessTable::Successor> ProcessTable::successor_of(WorkerId id) c
             return std::nullopt;
         id = next;
         if (const auto slot = slot_of(id))
-            return Successor{id, {static_cast<std::uint8_t>(*slot), life(*slot).incarnation}};
+            return Member{id, {static_cast<std::uint8_t>(*slot), life(*slot).incarnation}};
     }
 }
 

@@ -259,9 +259,9 @@ bool may_have(TaskState state, shm::Tag tag) {
 } // namespace
 
 // A process may die between tagging a block for a task and committing, or between freeing a record
-// and its block. A block that was in order when its record was swept is left to the living, who free what they end; a
-// look at those alone keeps clear of the records, 32 times as large as what is known of
-// them here.
+// and its block. A block that was in order when its record was swept is left to the living, who free
+// what they end: so most are told by the states noted then, and not by the records, which are 32 times
+// as large.
 void Recovery::sweep_blocks() {
     const TaskTable& tasks = process_->tasks();
     process_->heap().sweep_handed_over([this, &tasks](shm::Tag tag) {

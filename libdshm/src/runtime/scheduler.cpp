@@ -275,7 +275,7 @@ void Scheduler::send_elsewhere(const Membership::Member& dead, TaskRef task) {
     if (!next || (word & control::repeatable) == 0)
         return fail_missing(*process_, task, dead.id);
     tasks.give_again(task, static_cast<std::uint64_t>(next->id), tasks.state(task).attempt);
-    send_to({next->id, next->owner}, task);
+    send_to(*next, task);
 }
 
 void Scheduler::offer(TaskRef task) {

@@ -147,6 +147,12 @@ using Count = base::Field<0, 32>;
 inline constexpr std::uint64_t one_more = 1 | std::uint64_t{1} << 32;
 } // namespace coming
 
+// A process that takes part, by both its names.
+struct Member {
+    WorkerId id;
+    shm::Owner owner;
+};
+
 class ProcessTable {
 public:
     explicit ProcessTable(const shm::Segment& segment) : segment_(&segment) {}
@@ -201,11 +207,7 @@ public:
     std::optional<unsigned> slot_of(WorkerId id) const;
     // The worker that lives, or starts, in the place of one that has ended, or of its successor's
     // successor. O(slots + deaths in that place).
-    struct Successor {
-        WorkerId id;
-        shm::Owner owner;
-    };
-    std::optional<Successor> successor_of(WorkerId id) const;
+    std::optional<Member> successor_of(WorkerId id) const;
 
     // A worker is starting in the place of a dead one, or the session is being stopped: that nobody is
     // there now does not mean that the master is on its own.
@@ -232,10 +234,7 @@ private:
 // thread-safe; its owner locks.
 class Membership {
 public:
-    struct Member {
-        WorkerId id;
-        shm::Owner owner;
-    };
+    using Member = runtime::Member;
 
     explicit Membership(const shm::Segment& segment) : segment_(&segment), table_(segment) {}
 
