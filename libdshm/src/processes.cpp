@@ -80,8 +80,11 @@ environment_with(const std::vector<std::pair<std::string, std::string>>& added) 
     std::vector<std::string> result;
     for (char** entry = environ; *entry != nullptr; ++entry)
         result.emplace_back(*entry);
-    for (const auto& [name, value] : added)
-        result.push_back(name + "=" + value); // the last one of a name counts
+    for (const auto& [name, value] : added) {
+        const std::string start = name + "=";
+        std::erase_if(result, [&](const std::string& entry) { return entry.starts_with(start); });
+        result.push_back(start + value);
+    }
     return result;
 }
 

@@ -13,6 +13,7 @@
 #include <cstdio>
 
 #include "dshm/launch/launcher_loop.hpp"
+#include "dshm/launch/worker_setup.hpp"
 #include "dshm/os/backtrace.hpp"
 #include "dshm/os/file_lock.hpp"
 #include "dshm/os/process.hpp"
@@ -204,12 +205,10 @@ void Launcher::leave() {
 
 namespace {
 
-// Ctrl-C and its like reach the whole foreground group; the launcher and its workers live in a
-// group of their own and end with the master, which is the one that is meant.
+// With its workers, in a group of their own.
 void leave_the_foreground() {
     setpgid(0, 0);
-    for (const int number : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGPIPE, SIGTTOU, SIGTSTP, SIGXFSZ})
-        signal(number, SIG_IGN);
+    ignore_signals_of_the_master();
 }
 
 void close_what_is_not_ours(const LauncherStart& start) {

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <bitset>
 #include <stdexcept>
 
 #include "dshm/launch/launcher_loop.hpp"
@@ -42,16 +43,14 @@ void Launcher::add_workers(const AddWorkers& request) {
 }
 
 unsigned Launcher::free_slot() const {
-    for (unsigned slot = shm::first_worker_slot; slot < shm::max_processes; ++slot) {
-        const bool worker =
-            std::any_of(workers_.begin(), workers_.end(),
-                        [slot](const auto& entry) { return entry.second.owner.slot == slot; });
-        const bool client =
-            std::any_of(clients_.begin(), clients_.end(),
-                        [slot](const ClientRecord& entry) { return entry.owner.slot == slot; });
-        if (!worker && !client)
+    std::bitset<shm::max_processes> taken;
+    for (const auto& [id, worker] : workers_)
+        taken.set(worker.owner.slot);
+    for (const ClientRecord& client : clients_)
+        taken.set(client.owner.slot);
+    for (unsigned slot = shm::first_worker_slot; slot < shm::max_processes; ++slot)
+        if (!taken.test(slot))
             return slot;
-    }
     throw std::runtime_error("a session has room for " + std::to_string(shm::max_workers) +
                              " workers and attached programs, and they are all there");
 }

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "dshm/launch/launcher.hpp"
+#include "dshm/launch/worker_setup.hpp"
 #include "dshm/os/process.hpp"
 #include "dshm/runtime/process.hpp"
 
@@ -66,7 +67,8 @@ Link::Link(shm::Segment& segment, bool tag_output) {
     os::Fd theirs(ends[1]);
     flush_own_output();
     LauncherStart start{&segment, getpid(), std::move(theirs), tag_output,
-                        ship::ModuleSource::of_this_process().list()};
+                        ship::modules_of_this_process()};
+    find_threaded_libraries();
     process_ = fork();
     if (process_ < 0)
         throw std::system_error(errno, std::generic_category(), "dshm: cannot fork the launcher");

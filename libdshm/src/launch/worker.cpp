@@ -177,7 +177,7 @@ void become_worker(const WorkerStart& start) {
 }
 
 void prepare_fork(const WorkerStart& start) {
-    ship::freeze_modules(std::nullopt); // the launcher's list is old, and this one opens libraries
+    ship::thaw_modules(); // unlike the launcher, this one opens libraries
     prepare_process(start.launcher, start.output, start.errors);
     close_files_except(std::array{start.segment->file(), start.launcher_bell, start.output_read,
                                   start.errors_read});

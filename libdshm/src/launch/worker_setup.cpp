@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <string_view>
 
 #include "dshm/os/process.hpp"
 
@@ -19,31 +21,62 @@ namespace dshm::launch {
 namespace {
 
 // Killed before the master when memory runs out, but after what the user made more eligible.
-constexpr const char* out_of_memory_score = "200";
+constexpr std::string_view out_of_memory_score = "200";
+
+// Ctrl-C and its like reach the whole foreground group; the launcher ends with the master, which is the
+// one that is meant.
+constexpr std::array signals_of_the_master = {SIGINT,  SIGTERM, SIGQUIT, SIGHUP,
+                                              SIGPIPE, SIGTTOU, SIGTSTP};
 
 constexpr std::array thread_variables = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                                          "MKL_NUM_THREADS"};
 
+// The launcher's standard input is empty as it is.
 void connect_streams(const os::Fd& output, const os::Fd& errors) {
-    const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    dup2(nothing, STDIN_FILENO);
     dup2(output.get(), STDOUT_FILENO);
     dup2(errors.get(), STDERR_FILENO);
 }
 
+// The launcher has no handlers.
+void heed_signals_again() {
+    for (const int number : signals_of_the_master)
+        signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 void prefer_for_out_of_memory() {
-    if (std::FILE* score = std::fopen("/proc/self/oom_score_adj", "we")) {
-        std::fputs(out_of_memory_score, score);
-        std::fclose(score);
-    }
+    if (const os::Fd score(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)); score)
+        static_cast<void>(
+            !::write(score.get(), out_of_memory_score.data(), out_of_memory_score.size()));
+}
+
+using SetThreads = void (*)(int);
+
+SetThreads thread_setter(const char* name) {
+    return reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, name));
+}
+
+// Of libraries that are loaded: those read no environment any more, they are told. What is missing
+// takes the loader longest.
+const std::array<SetThreads, 2>& thread_setters() {
+    static const std::array found{thread_setter("omp_set_num_threads"),
+                                  thread_setter("openblas_set_num_threads")};
+    return found;
 }
 
 } // namespace
 
+void ignore_signals_of_the_master() {
+    for (const int number : signals_of_the_master)
+        signal(number, SIG_IGN);
+}
+
 void prepare_process(pid_t launcher, const os::Fd& output, const os::Fd& errors) {
     if (!os::die_with_parent(launcher))
         _exit(1);
-    os::reset_signals_for_worker();
+    heed_signals_again();
     connect_streams(output, errors);
     prefer_for_out_of_memory();
 }
@@ -60,10 +93,12 @@ void close_files_on_exec(const std::array<int, 4>& files) {
 }
 
 void set_environment(const WorkerSettings& settings) {
-    clearenv();
+    static std::vector<char*> entries; // the process's from here on
+    entries.clear();
     for (const std::string& entry : settings.environment)
-        if (const auto equals = entry.find('='); equals != std::string::npos)
-            setenv(entry.substr(0, equals).c_str(), entry.c_str() + equals + 1, 1);
+        entries.push_back(const_cast<char*>(entry.c_str()));
+    entries.push_back(nullptr);
+    environ = entries.data();
 }
 
 std::vector<std::string> fresh_environment(const WorkerSettings& settings,
@@ -102,15 +137,16 @@ void pin_to_processors(const WorkerSettings& settings, std::size_t number) {
     _exit(1);
 }
 
-// Libraries that are loaded already read no environment any more: they are told.
+void find_threaded_libraries() { thread_setters(); }
+
 void limit_library_threads(bool threaded) {
     if (threaded)
         return;
     for (const char* name : thread_variables)
         setenv(name, "1", 0);
-    for (const char* setter : {"omp_set_num_threads", "openblas_set_num_threads"})
-        if (void* function = dlsym(RTLD_DEFAULT, setter))
-            reinterpret_cast<void (*)(int)>(function)(1);
+    for (const SetThreads set_threads : thread_setters())
+        if (set_threads != nullptr)
+            set_threads(1);
 }
 
 void limit_memory(std::uint64_t bytes, std::uint64_t segment) {

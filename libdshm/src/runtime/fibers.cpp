@@ -64,13 +64,19 @@ struct Fibers::Waiting : TaggedHook<ByAge>, TaggedHook<InTurn> {
 };
 
 struct Fibers::Waits {
-    std::array<List<Waiting::Hook>, key_lists> by_key;
-    List<Waiting::Hook> unkeyed; // asked each time
+    using Lists = std::array<List<Waiting::Hook>, key_lists>;
+
+    std::unique_ptr<Lists> by_key; // from the first wait on: most workers have none
+    List<Waiting::Hook> unkeyed;   // asked each time
     TaggedList<Waiting, ByAge> by_age;
     TaggedList<Waiting, InTurn> in_turn; // those that may go on
     std::multimap<os::Clock::time_point, Waiting*> deadlines;
 
-    List<Waiting::Hook>& of(EventKey key) { return by_key[key % key_lists]; }
+    List<Waiting::Hook>& of(EventKey key) {
+        if (!by_key)
+            by_key = std::make_unique<Lists>();
+        return (*by_key)[key % key_lists];
+    }
 };
 
 Fibers::Fibers(Process& process, std::function<void()> loop)
@@ -83,8 +89,9 @@ Fibers::~Fibers() {
     if (of_thread_ == this)
         of_thread_ = nullptr;
     // What is still set aside lies on stacks that go now: it must not look for its lists later.
-    for (auto& list : waits_->by_key)
-        list.clear();
+    if (waits_->by_key)
+        for (auto& list : *waits_->by_key)
+            list.clear();
     waits_->unkeyed.clear();
     waits_->by_age.clear();
     waits_->in_turn.clear();
@@ -203,8 +210,9 @@ void Fibers::take_events() {
     while (const auto front = events.peek()) {
         const EventKey key = key_of(front->entry);
         events.advance(front->position);
-        for (Waiting::Hook& hook : waits_->of(key))
-            consider(*hook.waiting);
+        if (waits_->by_key)
+            for (Waiting::Hook& hook : waits_->of(key))
+                consider(*hook.waiting);
     }
 }
 

@@ -191,7 +191,9 @@ void TaskTable::clear_share(TaskRef task, shm::Owner dead) const {
 // count that has not changed makes the look a snapshot.
 bool TaskTable::unheld(TaskRef task) const {
     const TaskRecord& record = records_[task.index];
-    // seq_cst throughout, edge `task-held`.
+    // seq_cst throughout, edge `task-held`. Nearly always this is all, and the last line is not read.
+    if ((record.control.load(std::memory_order_seq_cst) & control::held) != 0)
+        return false;
     for (;;) {
         const std::uint64_t before = record.shares.load(std::memory_order_seq_cst);
         const std::uint64_t word = record.control.load(std::memory_order_seq_cst);

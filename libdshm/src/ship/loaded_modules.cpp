@@ -180,26 +180,33 @@ std::string program_build_id() {
 
 namespace {
 
-std::optional<std::vector<LoadedModule>>& frozen_modules() {
-    static std::optional<std::vector<LoadedModule>> modules;
-    return modules;
+struct KnownModules {
+    ModuleList list;
+    bool frozen = false;
+};
+
+std::optional<KnownModules>& known_modules() {
+    static std::optional<KnownModules> known;
+    return known;
+}
+
+std::uint64_t modules_version() {
+    const auto& known = known_modules();
+    if (known && known->frozen)
+        return known->list.version;
+    std::uint64_t changes = 0;
+    ::dl_iterate_phdr(&read_version, &changes);
+    return changes;
 }
 
 std::vector<LoadedModule> list_modules() {
-    if (frozen_modules())
-        return *frozen_modules();
+    if (const auto& known = known_modules(); known && known->list.version == modules_version())
+        return known->list.modules;
     std::vector<LoadedModule> modules;
     ::dl_iterate_phdr(&add_module, &modules);
     for (LoadedModule& module : modules)
         make_absolute(module);
     return modules;
-}
-
-std::uint64_t modules_version() {
-    std::uint64_t changes = 0;
-    if (!frozen_modules())
-        ::dl_iterate_phdr(&read_version, &changes);
-    return changes;
 }
 
 // Looks into the file first, so that no code of another build ever runs.
@@ -224,8 +231,16 @@ ModuleSource ModuleSource::of_this_process() {
             [](void* handle) { ::dlclose(handle); }};
 }
 
-void freeze_modules(std::optional<std::vector<LoadedModule>> modules) {
-    frozen_modules() = std::move(modules);
+ModuleList modules_of_this_process() {
+    const std::uint64_t version = modules_version(); // first: a later change is seen
+    return {list_modules(), version};
+}
+
+void freeze_modules(ModuleList list) { known_modules() = {std::move(list), true}; }
+
+void thaw_modules() {
+    if (known_modules())
+        known_modules()->frozen = false;
 }
 
 } // namespace dshm::ship

@@ -205,11 +205,22 @@ TEST_CASE("a real library: opened, named, found by another registry") {
 
 TEST_CASE("a frozen process does not ask the loader") {
     const ship::ModuleSource source = ship::ModuleSource::of_this_process();
-    ship::freeze_modules(std::vector{module_at("/p/only", "id", 0x10000)});
+    ship::freeze_modules({{module_at("/p/only", "id", 0x10000)}, 0});
     CHECK(source.list().size() == 1);
     CHECK(source.version() == ship::ModuleSource::of_this_process().version());
-    ship::freeze_modules(std::nullopt);
+    ship::thaw_modules();
     CHECK(source.list().size() > 1);
+}
+
+TEST_CASE("a process that asks again keeps its list while nothing was loaded") {
+    const ship::ModuleSource source = ship::ModuleSource::of_this_process();
+    ship::freeze_modules({{module_at("/p/only", "id", 0x10000)}, source.version()});
+    ship::thaw_modules();
+    CHECK(source.list().size() == 1);
+    void* library = ::dlopen("libresolv.so.2", RTLD_NOW | RTLD_LOCAL);
+    REQUIRE(library != nullptr);
+    CHECK(source.list().size() > 1);
+    ::dlclose(library);
 }
 
 TEST_CASE("the modules of this process have build ids and ranges that do not overlap") {

@@ -9,8 +9,6 @@
 // its next wait, and the next session removes the name.
 #pragma once
 
-#include <vector>
-
 #include "dshm/os/mapping.hpp"
 #include "dshm/ship/module_table.hpp"
 #include "dshm/shm/segment.hpp"
@@ -22,7 +20,7 @@ struct LauncherStart {
     pid_t master = 0;
     os::Fd socket; // requests and replies
     bool tag_output = true;
-    std::vector<ship::LoadedModule> modules; // of the program at the fork
+    ship::ModuleList modules; // of the program at the fork
 };
 
 // Never returns. Called in the child of the fork.

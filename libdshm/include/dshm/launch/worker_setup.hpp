@@ -19,6 +19,9 @@
 
 namespace dshm::launch {
 
+// For the launcher, of which workers are forked.
+void ignore_signals_of_the_master();
+
 // Dies with the launcher, takes signals as a new process does, reads nothing, writes into the pipes,
 // and is killed before the master when memory runs out.
 void prepare_process(pid_t launcher, const os::Fd& output, const os::Fd& errors);
@@ -29,7 +32,7 @@ void keep_files_across_exec(const std::array<int, 4>& files);
 // And not in those that it executes itself.
 void close_files_on_exec(const std::array<int, 4>& files);
 
-// The settings' environment in place of this process's.
+// The settings' environment in place of this process's. They must stay as long as the process.
 void set_environment(const WorkerSettings& settings);
 // The environment of a fresh process: the settings', BLAS and OpenMP limited, and the handover. The
 // last value of a name counts.
@@ -41,6 +44,9 @@ void pin_to_processors(const WorkerSettings& settings, std::size_t number);
 // One thread each for BLAS and OpenMP, unless `threaded`: in the environment, and by a call to
 // libraries that are loaded already.
 void limit_library_threads(bool threaded);
+// Asks the loader which these are, once for this process and those that are forked from it: by whoever
+// knows that no other thread of the process is gone that may have held the loader's lock.
+void find_threaded_libraries();
 // Address space beyond the segment; 0: no limit.
 void limit_memory(std::uint64_t bytes, std::uint64_t segment);
 

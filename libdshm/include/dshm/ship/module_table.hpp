@@ -108,10 +108,19 @@ struct ModuleSource {
     static ModuleSource of_this_process();
 };
 
+// What the loader had loaded, by its count of changes.
+struct ModuleList {
+    std::vector<LoadedModule> modules;
+    std::uint64_t version = 0;
+};
+ModuleList modules_of_this_process();
+
 // From now on these are the modules of this process, and the loader is not asked: for a process that
-// was forked while another thread may have been in dlopen, whose lock nobody gives back there.
-// Without a value the loader is asked again. One thread.
-void freeze_modules(std::optional<std::vector<LoadedModule>> modules);
+// was forked while another thread may have been in dlopen, whose lock nobody gives back there. One
+// thread.
+void freeze_modules(ModuleList list);
+// The loader is asked again whether there were changes since.
+void thaw_modules();
 
 // Identity of a module whose loader image was read already.
 std::uint64_t module_key(const std::string& build_id, const std::string& fallback);
