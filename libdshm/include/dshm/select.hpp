@@ -58,9 +58,16 @@ public:
     SelectFrom& operator=(const SelectFrom&) = delete;
     ~SelectFrom() { channel_->end_wait(runtime::Channel::Side::takers); }
     bool ready() const override {
-        return channel_->state() != runtime::ChannelState::open || channel_->has_message();
+        if (is_ready())
+            return true;
+        // The wake went to somebody else of this process, or in vain.
+        if (!armed_ || channel_->is_announced(runtime::Channel::Side::takers))
+            return false;
+        about_to_sleep();
+        return is_ready();
     }
     void about_to_sleep() const override {
+        armed_ = true;
         channel_->about_to_sleep(runtime::Channel::Side::takers);
     }
     void for_each_key(const std::function<void(runtime::EventKey)>& f) const override {
@@ -68,7 +75,12 @@ public:
     }
 
 private:
+    bool is_ready() const {
+        return channel_->state() != runtime::ChannelState::open || channel_->has_message();
+    }
+
     runtime::Channel* channel_;
+    mutable bool armed_ = false;
 };
 
 std::size_t select(std::span<const Selectable* const> sources);

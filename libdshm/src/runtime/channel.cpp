@@ -216,19 +216,22 @@ void Channel::about_to_sleep(Side side) {
     first_ring_->fence_after_arming(); // edge `channel-park`
 }
 
-// Hands the wake on: it may have been for a message that this wait did not take.
+bool Channel::is_announced(Side side) const {
+    return mask(side).test(me_.slot, std::memory_order_seq_cst);
+}
+
+// Hands the wake on: it may have been for a message that this wait did not take, or for the end.
 void Channel::end_wait(Side side) {
     {
         const shm::PrivateLock::Guard guard(wait_lock_);
+        // Other waits of this process set it again themselves, with the fence that belongs to it.
         if (--waiting_[static_cast<unsigned>(side)] == 0)
             mask(side).clear(me_.slot, std::memory_order_seq_cst);
-        else
-            mask(side).set(me_.slot, std::memory_order_seq_cst);
     }
     // relaxed: what is seen too late is seen by the one that made it.
     if (mask(side).empty(std::memory_order_relaxed))
         return;
-    if (side == Side::takers ? has_message() : !is_full())
+    if (side == Side::takers ? has_message() || state() != ChannelState::open : !is_full())
         wake_one(side);
 }
 

@@ -17,19 +17,19 @@ public:
     }
     ~ChannelWait() { channel_->end_wait(side_); }
 
-    // Once it has succeeded it is not made again. An exception waits for its own stack.
     bool ready() override {
-        if (done_)
+        if (attempt())
             return true;
-        try {
-            done_ = (*attempt_)();
-        } catch (...) {
-            error_ = std::current_exception();
-            done_ = true;
-        }
-        return done_;
+        // The wake went to somebody else of this process, or in vain, or came before the bell was armed.
+        if (!armed_ || channel_->is_announced(side_))
+            return false;
+        about_to_sleep();
+        return attempt();
     }
-    void about_to_sleep() override { channel_->about_to_sleep(side_); }
+    void about_to_sleep() override {
+        armed_ = true;
+        channel_->about_to_sleep(side_);
+    }
     bool interruptible() const override { return true; }
     void for_each_key(const std::function<void(EventKey)>& f) const override {
         f(channel_->key(side_));
@@ -40,10 +40,23 @@ public:
     }
 
 private:
+    // Once it has succeeded it is not made again. An exception waits for its own stack.
+    bool attempt() {
+        if (done_)
+            return true;
+        try {
+            done_ = (*attempt_)();
+        } catch (...) {
+            error_ = std::current_exception();
+            done_ = true;
+        }
+        return done_;
+    }
+
     Channel* channel_;
     Channel::Side side_;
     const std::function<bool()>* attempt_;
-    bool done_ = false;
+    bool done_ = false, armed_ = false;
     std::exception_ptr error_;
 };
 

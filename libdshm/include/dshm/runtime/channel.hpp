@@ -7,8 +7,8 @@
 //
 // Waiting: who waits for a message (or for room) sets its bit in `takers` (`putters`) and looks
 // again; who makes one clears one bit and wakes that process, which hands the wake on when it
-// leaves and there is more. The usual side pays no fence for that, the sleeper does (edge
-// `membarrier`, os/process_fence.hpp).
+// leaves and there is more. A wait in vain that finds its bit cleared sets it again. The usual side
+// pays no fence for that, the sleeper does (edge `membarrier`, os/process_fence.hpp).
 //
 // Death: what the dead had begun in a cell is undone by the launcher (recover_channels), a message
 // that it was decoding goes to another. A ring or an exception that it made is the channel's from
@@ -188,6 +188,8 @@ public:
     // Around a wait of this process.
     void begin_wait(Side side);
     void about_to_sleep(Side side);
+    // Nobody has taken the wake of this process since.
+    bool is_announced(Side side) const;
     void end_wait(Side side);
     EventKey key(Side side) const {
         return object_key(object_.index) | (side == Side::putters ? 1u << 17 : 0u);
