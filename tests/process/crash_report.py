@@ -28,8 +28,12 @@ case("a fresh worker")
 crash("fault", "killed by SIGSEGV", "write_nowhere", DSHM_START="exec")
 
 case("in malloc, with its lock held")
-crash("malloc", "killed by SIGABRT", "break_malloc")
-crash("malloc", "killed by SIGABRT", "break_malloc", DSHM_START="exec")
+own_malloc = Program(SUBJECT, "malloc").end()[0] == 77
+if own_malloc:
+    print("left out: a sanitizer's malloc finds out by itself, and takes more memory", flush=True)
+else:
+    crash("malloc", "killed by SIGABRT", "break_malloc")
+    crash("malloc", "killed by SIGABRT", "break_malloc", DSHM_START="exec")
 
 case("an assertion")
 crash("assert", "killed by SIGABRT", "fail_assertion")
@@ -43,6 +47,8 @@ case("no memory")
 group = None
 for root, limits in (("/sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")),
                      ("/sys/fs/cgroup", ("memory.max", "memory.swap.max"))):
+    if own_malloc:
+        break
     path = f"{root}/dshm-crash-{os.getpid()}"
     try:
         os.mkdir(path)

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "sanitizers.hpp"
 #include "session_case.hpp"
 
 using namespace dshm;
@@ -20,18 +21,24 @@ namespace {
 int* volatile nowhere = nullptr;
 volatile int zero = 0;
 
-[[gnu::noinline]] int write_nowhere() {
+DSHM_UNSANITIZED int write_nowhere() {
     *nowhere = 1;
     return zero;
 }
-[[gnu::noinline]] int divide_by_zero() { return 100 / zero; }
+DSHM_UNSANITIZED int divide_by_zero() { return 100 / zero; }
 [[gnu::noinline]] int give_up() { std::abort(); }
-[[gnu::noinline]] int no_instruction() { __builtin_trap(); }
+DSHM_UNSANITIZED int no_instruction() { __builtin_trap(); }
 [[gnu::noinline]] int read_cut_file() {
     const int file = memfd_create("cut", MFD_CLOEXEC);
     const auto* const page =
         static_cast<volatile char*>(mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0));
     return page[zero];
+}
+DSHM_UNSANITIZED int break_stack() {
+    volatile char small[16];
+    for (int i = 0; i < 4096; ++i)
+        const_cast<char*>(small)[i + zero] = 0x41;
+    return write_nowhere();
 }
 [[gnu::noinline]] int throw_something() { throw std::runtime_error("nobody catches this"); }
 int throw_further() noexcept { return throw_something(); }
@@ -131,12 +138,7 @@ TEST_CASE("a crash in a task that has waited is that task's") {
 }
 
 TEST_CASE("a crash that cannot be written down ends all the same") {
-    CHECK_THAT(death_by([] {
-                   volatile char small[16];
-                   for (int i = 0; i < 4096; ++i)
-                       const_cast<char*>(small)[i + zero] = 0x41;
-                   return write_nowhere();
-               }).reason,
+    CHECK_THAT(death_by([] { return break_stack(); }).reason,
                contains("SIGSEGV") || contains("SIGABRT"));
     CHECK_THAT(death_by([] {
                    void (*volatile function)() = nullptr;

@@ -28,8 +28,12 @@ void raise_anything() { throw 1; }
 
 TEST_CASE("a worker killed while idle is gone, and the others go on") {
     const Outcome outcome = in_session(2, [] {
+        for (int i = 0; i < 100; ++i)
+            fetch_from(2, myid);
+        const std::uint64_t done = counters().tasks_done;
         kill_worker(2);
         DEMAND(workers() == std::vector<int>{3});
+        until([done] { return counters().tasks_done >= done; }); // what it had done still counts
         const WorkerInfo info = worker_info(2);
         DEMAND(info.state == WorkerState::exited && has(info.exit_reason, "SIGKILL"));
         DEMAND(has(thrown_by<ProcessExitedException>([] { spawn_at(2, answer); }), "SIGKILL"));

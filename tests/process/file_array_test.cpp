@@ -13,15 +13,8 @@
 #include <numeric>
 
 #include "dshm/runtime/process.hpp"
+#include "sanitizers.hpp"
 #include "session_case.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define DSHM_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define DSHM_SANITIZED 1
-#endif
-#endif
 
 using namespace dshm;
 using namespace dshm::test;

@@ -279,6 +279,15 @@ TEST_CASE("workers that are removed are not replaced") {
     CHECK(!has(outcome.errors, "in its place"));
 }
 
+TEST_CASE("the master works alone when the one in the place of a dead worker is removed") {
+    restarting(1, [] {
+        kill_worker(2);
+        await_workers(1);
+        rmprocs(workers()[0]);
+        DEMAND(fetch(myid) == 1);
+    });
+}
+
 TEST_CASE("a session that ends while a worker is replaced ends") {
     for (int round = 0; round < 10; ++round)
         restarting(2, [] {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "sanitizers.hpp"
 #include "session_case.hpp"
 
 using namespace dshm;
@@ -448,7 +449,9 @@ TEST_CASE("however the master leaves, nothing of the session is left") {
     CHECK(left([] { std::terminate(); }).killed_by(SIGABRT));
     CHECK(left([] { raise(SIGTERM); }).killed_by(SIGTERM));
     CHECK(left([] { std::thread([] { std::exit(6); }).join(); }).exited_with(6));
+#ifndef DSHM_SANITIZED // the leak sanitizer sees only the stack that is run on, and takes what others hold for lost
     CHECK(left([] { fetch_from(1, [] { std::exit(6); }); }).exited_with(6)); // in a task
+#endif
     CHECK(left([]() noexcept { fetch_from(1, raise_anything); }).killed_by(SIGABRT));
     CHECK(left([] { syscall(SYS_exit_group, 6); }).exited_with(6));
 }

@@ -17,15 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "sanitizers.hpp"
 #include "session_case.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
 
 using namespace dshm;
 using namespace dshm::test;
@@ -37,7 +30,7 @@ std::atomic<long> allocations{0};
 
 } // namespace
 
-#ifndef SANITIZED
+#ifndef DSHM_SANITIZED
 extern "C" {
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
@@ -171,7 +164,7 @@ bool kernel_can_dispatch() {
 
 template <class Trip>
 void check_clean(Trip trip) {
-#ifdef SANITIZED
+#ifdef DSHM_SANITIZED
     static_cast<void>(trip);
     WARN("a sanitizer allocates and calls the system by itself");
 #else
@@ -192,7 +185,7 @@ void check_clean(Trip trip) {
 } // namespace
 
 TEST_CASE("the counters see what they are there for") {
-#ifndef SANITIZED
+#ifndef DSHM_SANITIZED
     if (!kernel_can_dispatch())
         return;
     REQUIRE(start_watching());

@@ -25,14 +25,7 @@
 
 #include "dshm/runtime/process.hpp"
 #include "late_library.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define DSHM_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define DSHM_SANITIZED 1
-#endif
-#endif
+#include "support/sanitizers.hpp"
 
 #define DEMAND(...) demand(static_cast<bool>(__VA_ARGS__), #__VA_ARGS__, __LINE__)
 
