@@ -176,6 +176,88 @@ struct Closing {
     }
 };
 
+// A rendezvous. The master's putter waits, with its message in sight, and the victim takes that.
+template <class T>
+struct TakingFromAPutter {
+    std::optional<RemoteChannel<T>> channel;
+    std::optional<Future<void>> put;
+    std::optional<Future<int>> taken;
+
+    void before(CrashStage& stage, const Victim& victim) {
+        stage.master().scheduler().allow_setting_aside();
+        channel.emplace(0);
+        put = spawn_at(1, [channel = *channel] { channel.put(message<T>(3)); });
+        work(1);
+        REQUIRE(channel->isready());
+        REQUIRE(!put->isready());
+        taken = spawn_at(victim.id, [channel = *channel] {
+            start_dying();
+            return number_of(channel.take());
+        });
+    }
+    void victim(CrashStage&) { work(1); }
+    void after(CrashStage&, bool died) {
+        const bool ended = resolves(*taken, [](int number) { return number == 3; });
+        REQUIRE((died || ended));
+        const std::vector<int> left = drain(*channel); // it is there again, or went with the victim
+        REQUIRE((left.empty() || (left == std::vector<int>{3} && !ended)));
+        put->get();
+        *this = {};
+    }
+};
+
+// Nobody waits for what the victim puts: it takes that back. If it dies in between, another may get it.
+template <class T>
+struct PuttingForNobody {
+    std::optional<RemoteChannel<T>> channel;
+    std::optional<Future<bool>> put;
+
+    void before(CrashStage&, const Victim& victim) {
+        channel.emplace(0);
+        put = spawn_at(victim.id, [channel = *channel] {
+            start_dying();
+            return channel.try_put(message<T>(5));
+        });
+    }
+    void victim(CrashStage&) { work(1); }
+    void after(CrashStage&, bool died) {
+        const bool ended = resolves(*put, [](bool was_put) { return !was_put; });
+        REQUIRE((died || ended));
+        const std::vector<int> left = drain(*channel);
+        REQUIRE((left.empty() || (left == std::vector<int>{5} && !ended)));
+        REQUIRE(!channel->try_put(message<T>(6)));
+        REQUIRE(channel->isempty());
+        *this = {};
+    }
+};
+
+// Both are tasks of the victim, each of which waits for the other.
+template <class T>
+struct MeetingOneself {
+    std::optional<RemoteChannel<T>> channel;
+    std::optional<Future<int>> done;
+
+    void before(CrashStage&, const Victim& victim) {
+        channel.emplace(0);
+        done = spawn_at(victim.id, [channel = *channel] {
+            runtime::current().scheduler().allow_setting_aside();
+            start_dying();
+            const auto put = spawn_at(myid(), [channel] { channel.put(message<T>(7)); });
+            const int number = number_of(channel.take());
+            put.get();
+            return number;
+        });
+    }
+    void victim(CrashStage&) { work(2); }
+    void after(CrashStage&, bool died) {
+        const bool ended = resolves(*done, [](int number) { return number == 7; });
+        REQUIRE((died || ended));
+        const std::vector<int> left = drain(*channel);
+        REQUIRE((left.empty() || (left == std::vector<int>{7} && !ended)));
+        *this = {};
+    }
+};
+
 // Made and dropped by the victim, with messages in it; found by its name, and the last that holds it.
 struct MakingAndDropping {
     std::optional<Future<int>> done;
@@ -252,6 +334,18 @@ TEST_CASE("a death while an unlimited channel grows") {
 TEST_CASE("a death over messages that bring handles along") {
     kill_everywhere<HandlesInMessages>();
 }
+TEST_CASE("a death over a rendezvous, by the one who takes") {
+    kill_everywhere<TakingFromAPutter<int>>();
+    kill_everywhere<TakingFromAPutter<std::string>>();
+}
+TEST_CASE("a death over a rendezvous, by one whom nobody meets") {
+    kill_everywhere<PuttingForNobody<int>>();
+    kill_everywhere<PuttingForNobody<std::string>>();
+}
+TEST_CASE("a death over a rendezvous, by both") {
+    kill_everywhere<MeetingOneself<int>>();
+    kill_everywhere<MeetingOneself<std::string>>();
+}
 TEST_CASE("a death while a channel is closed") {
     kill_everywhere<Closing<false>>();
     kill_everywhere<Closing<true>>();
@@ -263,5 +357,7 @@ TEST_CASE("burials of those who worked on channels are stopped and begun again")
     interrupt_burials<HandlesInMessages>(150);
     interrupt_burials<Closing<true>>(60);
     interrupt_burials<Owning>(100);
+    interrupt_burials<TakingFromAPutter<std::string>>(60);
+    interrupt_burials<MeetingOneself<std::string>>(150);
 }
 TEST_CASE("at each place that victims have passed, one has died") { check_places(); }

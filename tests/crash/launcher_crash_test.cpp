@@ -1,8 +1,10 @@
-// The launcher dies at each touch of a shared word, and programs that attach themselves at each of theirs.
+// The launcher, the master, and programs that attach themselves die at touches of shared words, and at each place
+// in the code that some of them pass.
 //
 // Without a launcher a session is over: the master's next wait throws, its workers go, and nothing is left.
-// Programs are guests: whatever they die of, the session has what it had before.
-#include "support/crash_session.hpp"
+// Nor is without a master, but for the name when it had no launcher yet. Programs are guests: whatever they
+// die of, the session has what it had before.
+#include "support/crash_lanes.hpp"
 
 using namespace dshm;
 using namespace dshm::test;
@@ -17,6 +19,18 @@ struct Hosted {
 Hosted& make_hosted() {
     return *::new (mmap(nullptr, sizeof(Hosted), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                         -1, 0)) Hosted;
+}
+Hosted& hosted_of_lane() {
+    static Hosted& own = make_hosted();
+    own.launcher = 0;
+    own.over = false;
+    return own;
+}
+
+SessionOptions one_worker() {
+    SessionOptions options;
+    options.workers = 1;
+    return options;
 }
 
 pid_t find_launcher() {
@@ -35,24 +49,86 @@ void keep_it_busy() {
     rmprocs(addprocs(1)[0]);
 }
 
-// True if the launcher died.
-bool kill_launcher(const std::function<void(pid_t)>& order) {
-    const std::uint64_t deaths = CrashSites::table().deaths();
-    const Outcome outcome = outcome_of(1, [&] {
-        order(find_launcher());
+// Its end is ours to see: it is the master's child.
+bool has_ended_as_child(pid_t process) {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(process), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == process;
+}
+
+// A worker may still answer that does not know yet that it was killed.
+void demand_that_all_is_over() {
+    until([] {
+        try {
+            fetch([] { return 1; });
+            return false;
+        } catch (const std::runtime_error&) {
+            return true;
+        }
+    });
+    thrown_by<std::runtime_error>([] { addprocs(1); });
+}
+
+// These are true if the victim died.
+bool kill_launcher(const Fate& fate) {
+    Hosted& hosted = hosted_of_lane();
+    SessionCase session(one_worker(), [&] {
+        const pid_t launcher = find_launcher();
+        hosted.launcher = launcher;
+        CrashSites::order(launcher, fate);
         try {
             keep_it_busy();
         } catch (const std::runtime_error&) {
         }
-        if (CrashSites::table().deaths() == deaths)
-            return;
-        thrown_by<std::runtime_error>([] { fetch([] { return 1; }); });
-        thrown_by<std::runtime_error>([] { addprocs(1); });
+        if (has_ended_as_child(launcher))
+            demand_that_all_is_over();
     });
-    CrashSites::take_order_back();
-    INFO(outcome.errors);
-    REQUIRE(outcome.exited_with(0));
-    return CrashSites::table().deaths() != deaths;
+    const Outcome outcome = session.join();
+    CrashSites::take_order_back(hosted.launcher);
+    demand_end(session, outcome, outcome.exited_with(0));
+    return CrashSites::table().has_died(hosted.launcher);
+}
+
+bool kill_starting_launcher(const Fate& fate) {
+    Hosted& hosted = hosted_of_lane();
+    Heritage::own() = {2, fate, &hosted.launcher};
+    SessionCase session(one_worker(), [] {});
+    Heritage::own() = {};
+    const Outcome outcome = session.join();
+    const bool refused = outcome.exited_with(1) && has(outcome.errors, "dshm: ");
+    demand_end(session, outcome, outcome.exited_with(0) || refused);
+    return CrashSites::table().has_died(hosted.launcher);
+}
+
+// Of all that it does, from the making of the session on.
+bool kill_master(const Fate& fate) {
+    static int count = 0;
+    const Capture output;
+    SessionOptions options = one_worker();
+    const std::string name = "master." + std::to_string(getpid()) + "." + std::to_string(count++);
+    options.name = name;
+    const pid_t master = start_child([&] {
+        dup2(output.file(), STDOUT_FILENO);
+        dup2(output.file(), STDERR_FILENO);
+        CrashSites::arm(fate);
+        Session session(options);
+        keep_it_busy();
+        const SharedArray<double> array(1000);
+        RemoteChannel<std::string> channel(4);
+        channel.put(std::string(3000, 'x'));
+        fetch([array, channel] { array[1] = static_cast<double>(channel.take().size()); });
+        DEMAND(array[1] == 3000);
+    });
+    const int status = wait_for(master);
+    await_orphans();
+    if (!was_killed(status) && !left_well(status))
+        std::fprintf(stderr, "status %#x\n%s", static_cast<unsigned>(status),
+                     output.text().c_str());
+    DEMAND(was_killed(status) || left_well(status));
+    if (!segments_named(name).empty()) // it had no launcher
+        DEMAND(outcome_of(0, [] {}).exited_with(0));
+    DEMAND(segments_named(name).empty());
+    return was_killed(status);
 }
 
 // What a program does; its launcher may be dead.
@@ -63,6 +139,8 @@ void attach_and_work(const std::string& session, std::chrono::milliseconds timeo
     const auto array = client.array<int>("numbers");
     array[1] = 1;
     const auto channel = client.channel<std::string>("texts");
+    while (channel.try_take()) { // what those have put that died before they took it
+    }
     channel.put(std::string(3000, 'x'));
     channel.take();
     static_cast<void>(client.names());
@@ -70,106 +148,86 @@ void attach_and_work(const std::string& session, std::chrono::milliseconds timeo
 
 // A session that programs attach to, until `hosted.over`.
 SessionCase host(Hosted& hosted) {
-    return SessionCase(
-        [] {
-            SessionOptions options;
-            options.workers = 1;
-            return options;
-        }(),
-        [&hosted] {
-            give_it_time();
-            const SharedArray<int> array(1000, named("numbers"));
-            const auto channel = RemoteChannel<std::string>::create("texts", 4);
-            const pid_t launcher = find_launcher();
-            const Inside before = Inside::now();
-            hosted.launcher = launcher;
-            const std::uint64_t deaths = CrashSites::table().deaths();
-            try {
-                while (!hosted.over)
-                    fetch([] { sched_yield(); });
-                while (channel.try_take()) {
-                }
-                await_inside(before);
-            } catch (const std::runtime_error&) {
-                DEMAND(CrashSites::table().deaths() != deaths);
-                until([&] { return hosted.over.load(); });
+    return SessionCase(one_worker(), [&hosted] {
+        give_it_time();
+        const SharedArray<int> array(1000, named("numbers"));
+        const auto channel = RemoteChannel<std::string>::create("texts", 4);
+        const pid_t launcher = find_launcher();
+        const Inside before = Inside::now();
+        hosted.launcher = launcher;
+        try {
+            while (!hosted.over)
+                fetch([] { sched_yield(); });
+            while (channel.try_take()) {
             }
-        });
+            await_inside(before);
+        } catch (const std::runtime_error&) {
+            DEMAND(CrashSites::table().has_died(launcher));
+            until([&] { return hosted.over.load(); });
+        }
+    });
+}
+
+bool kill_host(const Fate& fate) {
+    Hosted& hosted = hosted_of_lane();
+    SessionCase session = host(hosted);
+    until([&] { return hosted.launcher != 0; });
+    const pid_t launcher = hosted.launcher;
+    CrashSites::order(launcher, fate);
+    // It is let in, or told that nobody answers; it never waits longer than it wants to.
+    const int status = run_in_child([&] {
+        try {
+            attach_and_work(session.name(), std::chrono::milliseconds(300));
+        } catch (const std::runtime_error&) {
+        }
+    });
+    DEMAND(left_well(status));
+    hosted.over = true;
+    const Outcome outcome = session.join();
+    CrashSites::take_order_back(launcher);
+    demand_end(session, outcome, outcome.exited_with(0));
+    return CrashSites::table().has_died(launcher);
 }
 
 } // namespace
 
-TEST_CASE("the launcher dies while it works") {
-    prepare();
-    std::uint64_t touch = 1 + stride_seed() % 7;
-    int kills = 0;
-    while (kill_launcher([touch](pid_t launcher) { CrashSites::order(launcher, touch); })) {
-        ++kills;
-        touch += full_run() ? 11 : 1 + touch / 2;
-    }
-    WARN(kills << " launchers");
-    CHECK(kills > 8);
+TEST_CASE("the launcher dies while it works") { CHECK(hunt_in_lanes(7, kill_launcher) > 50); }
+
+TEST_CASE("the launcher dies while the session is made") {
+    CHECK(hunt_in_lanes(3, kill_starting_launcher) > 20);
 }
+
+TEST_CASE("the launcher dies while it lets a program in") {
+    CHECK(hunt_in_lanes(7, kill_host) > 20);
+}
+
+TEST_CASE("the master dies") { CHECK(hunt_in_lanes(7, kill_master) > 50); }
 
 TEST_CASE("a program dies while it attaches itself, works, and goes") {
     prepare();
+    CrashSites::begin_scene();
     Hosted& hosted = make_hosted();
     SessionCase session = host(hosted);
     until([&] { return hosted.launcher != 0; });
-    int kills = 0;
-    for (std::uint64_t touch = 1;; touch = after(touch, 40)) {
-        CAPTURE(touch);
+    const auto attach_and_die = [&](const Fate& fate) {
         const int status = run_in_child([&] {
-            CrashSites::arm(touch);
+            CrashSites::arm(fate);
             attach_and_work(session.name(), std::chrono::seconds(10));
         });
         REQUIRE((was_killed(status) || left_well(status)));
-        if (!was_killed(status))
-            break;
-        ++kills;
-    }
+        return was_killed(status);
+    };
+    std::uint64_t touch = 1;
+    while (attach_and_die(Fate::at_touch(touch)))
+        touch = after(touch, 40);
+    CHECK(touch > 100);
+    kill_at_new_places(attach_and_die);
     hosted.over = true;
     const Outcome outcome = session.join();
     INFO(outcome.errors);
     REQUIRE(outcome.exited_with(0));
-    WARN(kills << " programs");
-    CHECK(kills > 20);
 }
 
-TEST_CASE("the launcher dies while it lets a program in") {
-    prepare();
-    int kills = 0;
-    for (std::uint64_t touch = 1;; touch += full_run() ? 5 : 1 + touch / 2) {
-        CAPTURE(touch);
-        Hosted& hosted = make_hosted();
-        SessionCase session = host(hosted);
-        until([&] { return hosted.launcher != 0; });
-        const std::uint64_t deaths = CrashSites::table().deaths();
-        CrashSites::order(hosted.launcher, touch);
-        // It is let in, or told that nobody answers; it never waits longer than it wants to.
-        const int status = run_in_child([&] {
-            try {
-                attach_and_work(session.name(), std::chrono::milliseconds(300));
-            } catch (const std::runtime_error&) {
-            }
-        });
-        REQUIRE(left_well(status));
-        hosted.over = true;
-        const Outcome outcome = session.join();
-        CrashSites::take_order_back();
-        INFO(outcome.errors);
-        REQUIRE(outcome.exited_with(0));
-        if (CrashSites::table().deaths() == deaths || touch > 400)
-            break;
-        ++kills;
-    }
-    WARN(kills << " launchers");
-    CHECK(kills > 5);
-}
-
-TEST_CASE("launchers and programs have died at many places") {
-    const CrashSites& sites = CrashSites::table();
-    WARN(sites.deaths() << " deaths; " << sites.passed() << " places, " << sites.missed(20).size()
-                        << " passed often and never died at");
-    CHECK(sites.passed() > 50);
+TEST_CASE("victims have died at nearly all places that some have passed") {
+    check_places_of_sessions(500);
 }

@@ -3,11 +3,7 @@
 // alone do not show it where recovery makes up for it, and others may look while nobody dies.
 //
 // One process, which plays all of the session; each order here is swapped by tests/mutations.
-#include <functional>
-#include <map>
 #include <optional>
-#include <utility>
-#include <vector>
 
 #include "catch.hpp"
 #include "dshm/runtime/call.hpp"
@@ -16,77 +12,18 @@
 #include "dshm/runtime/object_handle.hpp"
 #include "dshm/runtime/worker_pool.hpp"
 #include "support/test_session.hpp"
+#include "support/touches.hpp"
 
 using namespace dshm;
 using namespace dshm::runtime;
+using dshm::test::disturb_everywhere;
 using dshm::test::TestSession;
+using dshm::test::Watch;
 
 namespace {
 
 constexpr auto order = std::memory_order_seq_cst;
 constexpr std::size_t small = 16, large = 10'000;
-
-// Calls `look(n, place)` before the n-th touch of a shared word, which is at that place in the code, but not
-// for touches of its own.
-class Watch {
-public:
-    using Look = std::function<void(int, const void*)>;
-
-    explicit Watch(Look look) {
-        looking() = std::move(look);
-        touches() = 0;
-        shm::observe_crash_points([](const void* place) noexcept {
-            if (auto now = std::exchange(looking(), nullptr)) {
-                now(++touches(), place);
-                looking() = std::move(now);
-            }
-        });
-    }
-    Watch(const Watch&) = delete;
-    Watch& operator=(const Watch&) = delete;
-    ~Watch() {
-        shm::observe_crash_points(nullptr);
-        CHECK(touches() > 0);
-    }
-    static int& touches() {
-        static int count = 0;
-        return count;
-    }
-
-private:
-    static Look& looking() {
-        static Look look;
-        return look;
-    }
-};
-
-// Does `act` again and again, each time with `disturb` before one of its touches: the first two at each
-// place.
-template <class Stage, class Disturb, class Act, class Check>
-void disturb_everywhere(Disturb&& disturb, Act&& act, Check&& check) {
-    std::vector<int> touches;
-    {
-        std::map<const void*, int> passed;
-        Stage stage;
-        const Watch watch([&](int touch, const void* place) {
-            if (++passed[place] <= 2)
-                touches.push_back(touch);
-        });
-        act(stage);
-    }
-    for (const int at : touches) {
-        CAPTURE(at);
-        Stage stage;
-        {
-            const Watch watch([&](int touch, const void*) {
-                if (touch == at)
-                    disturb(stage);
-            });
-            act(stage);
-        }
-        check(stage);
-    }
-}
 
 bool is_even(const waiting::Doorbell& bell) {
     return (reinterpret_cast<const std::uint32_t&>(bell) & 1) == 0;
@@ -176,27 +113,6 @@ TEST_CASE("who is rung for an entry of the dead finds it") {
         bury_once(session);
     }
     CHECK(!rung_early);
-}
-
-TEST_CASE("a pool has a member all the time while one takes the place of another") {
-    TestSession session;
-    const ObjectHandle object = Pool::make();
-    Pool pool(*session.launcher, object);
-    pool.add(TestSession::dead_owner);
-    session.table.set_life(TestSession::dead_owner.slot,
-                           {LifePhase::dead, 1, TestSession::dead_id});
-    Death death{TestSession::dead_owner, TestSession::dead_id, 12345, 9};
-    death.successor = {TestSession::alive_id, TestSession::alive_owner};
-    bool empty = false;
-    {
-        const Watch watch([&](int, const void*) {
-            bool some = false;
-            pool.head().members.for_each([&](shm::Owner) { some = true; });
-            empty |= !some;
-        });
-        session.recovery->bury(death);
-    }
-    CHECK(!empty);
 }
 
 // ---- the end of a task -------------------------------------------------------------------------
@@ -364,25 +280,4 @@ TEST_CASE("a ring moves on when the task has been claimed") {
         CHECK(!is_there());
         CHECK(phase_of(session, task) == TaskPhase::done);
     }
-}
-
-// ---- channels and objects ----------------------------------------------------------------------
-
-TEST_CASE("a ring of a channel has ended only when the channel says that it is closed") {
-    TestSession session;
-    const Channel::Shape shape{4, 8, false, 1};
-    const ObjectHandle object(Channel::bytes(shape), {.kind = object_kind::channel});
-    auto* const block = static_cast<std::byte*>(object.address());
-    Channel::make(block, shape);
-    Channel channel(*session.launcher, object.object());
-    const auto& ring = *reinterpret_cast<const Channel::Ring*>(
-        reinterpret_cast<const std::byte*>(&channel.head()) + sizeof(ChannelHead));
-    bool ended_early = false;
-    {
-        const Watch watch([&](int, const void*) {
-            ended_early |= ring.end() != 0 && channel.state() == ChannelState::open;
-        });
-        channel.close(nullptr);
-    }
-    CHECK(!ended_early);
 }

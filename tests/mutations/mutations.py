@@ -5,15 +5,16 @@
     mutations.py SOURCE --list
     mutations.py SOURCE BUILD               all of them; BUILD is a set-up build directory
     mutations.py SOURCE BUILD --only NAME   those whose name contains NAME; may be given several times
+    mutations.py SOURCE BUILD --from NAME   from the first of those on, as after an interrupted run
 
 The source tree is never changed. What is mutated is compiled apart, for the crash build of the library
 (tests/meson.build), and linked before that with the tests which shall notice. So one mutation costs the
 compilation of one file. A test that fails, ends by a signal, or is not through after many times its usual
 time has noticed. First everything runs unmutated, and must pass.
 
-Ends with a table, and with status 1 if a mutation went unnoticed or its text is not found any more. A
-mutation that is marked `equivalent` with a reason is built and run only when it is named; that it is
-noticed after all is said then.
+Ends with a table (mutation, who noticed, seconds), also when it is interrupted, and with status 1 if a
+mutation went unnoticed, was not run, or its text is not found any more. A mutation that is marked
+`equivalent` with a reason is built and run only when it is named; that it is noticed after all is said then.
 """
 import argparse
 import concurrent.futures
@@ -27,107 +28,13 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 
-HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True  # the source tree is never changed
+
+from entries import Mistake, Mutation, check, load, mutated, test_source
+
 TEMPLATE = "task_crash"  # the test whose compile and link commands all others take
 SHORTEST_LIMIT, SLOWNESS = 60, 8  # seconds, and times the unmutated run
-
-
-class Mistake(Exception):
-    """In the table, or in what it is applied to."""
-
-
-@dataclasses.dataclass
-class Mutation:
-    name: str
-    file: str
-    by: list            # "program" or "program: filter of Catch2", tried in this order
-    inside: str = ""    # the first line of the function, where the text occurs elsewhere too
-    remove: str = ""    # a text, of a statement all but its semicolon, or
-    change: str = ""    # a text and what comes in its place, or
-    to: str = ""
-    swap: list = dataclasses.field(default_factory=list)  # two texts that change places
-    units: list = dataclasses.field(default_factory=list)  # of a header: sources compiled with it
-    equivalent: str = ""
-
-    def is_header(self):
-        return self.file.endswith(".hpp")
-
-
-def load():
-    mutations = [Mutation(**entry)
-                 for entry in tomllib.loads((HERE / "mutations.toml").read_text())["mutation"]]
-    names = [mutation.name for mutation in mutations]
-    for name in names:
-        if names.count(name) > 1:
-            raise Mistake(f"{name}: the name of two mutations")
-    return mutations
-
-
-# ---- the text ------------------------------------------------------------------------------------
-
-
-def find(name, text, wanted, begin=0, end=None):
-    """Where the wanted text is, however it is broken into lines."""
-    pattern = r"\s*".join(re.escape(word) for word in re.findall(r"\w+|[^\w\s]", wanted))
-    found = list(re.compile(pattern).finditer(text, begin, len(text) if end is None else end))
-    if len(found) != 1:
-        raise Mistake(f"{name}: found {len(found)} times and not once: {wanted.strip()}")
-    return found[0].span()
-
-
-def region(mutation, text):
-    """From the first line of the function to the brace that closes it, at the same depth."""
-    if not mutation.inside:
-        return 0, len(text)
-    begin = find(mutation.name, text, mutation.inside)[0]
-    begin = text.rfind("\n", 0, begin) + 1
-    depth = re.match(r" *", text[begin:])[0]
-    end = re.compile(rf"^{depth}}}", re.M).search(text, begin)
-    if end is None:
-        raise Mistake(f"{mutation.name}: no end of {mutation.inside}")
-    return begin, end.end()
-
-
-def mutated(mutation, text):
-    where = region(mutation, text)
-    if mutation.swap:
-        (a, b), (c, d) = sorted(find(mutation.name, text, part, *where) for part in mutation.swap)
-        if b > c:
-            raise Mistake(f"{mutation.name}: the two texts overlap")
-        return text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:]
-    begin, end = find(mutation.name, text, mutation.remove or mutation.change, *where)
-    rest = ";" if mutation.remove.endswith(";") else mutation.to  # it may have been all of an `if`
-    return text[:begin] + rest + text[end:]
-
-
-def check(source, mutations):
-    """All mistakes of the table, without building anything."""
-    for mutation in mutations:
-        kinds = [kind for kind in (mutation.remove, mutation.change, mutation.swap) if kind]
-        try:
-            if len(kinds) != 1 or not mutation.by:
-                raise Mistake(f"{mutation.name}: one of remove, change and swap, and who notices")
-            if mutation.is_header() != ("include/" in mutation.file):
-                raise Mistake(f"{mutation.name}: only headers of include/ can be mutated")
-            text = (source / mutation.file).read_text()
-            if mutated(mutation, text) == text:
-                raise Mistake(f"{mutation.name}: changes nothing")
-            for test in mutation.by:
-                test_source(source, test.partition(":")[0])
-            for unit in mutation.units:
-                if not (source / unit).is_file():
-                    raise Mistake(f"{mutation.name}: there is no {unit}")
-        except (Mistake, OSError) as mistake:
-            yield str(mistake)
-
-
-def test_source(source, program):
-    found = sorted((source / "tests").glob(f"**/{program}_test.cpp"))
-    if len(found) != 1:
-        raise Mistake(f"{len(found)} files are called {program}_test.cpp")
-    return found[0]
 
 
 def plain(name):
@@ -171,7 +78,7 @@ class Build:
         command.remove("-MD")
         at = next(i for i, word in enumerate(command) if word.startswith("-I"))
         command[at:at] = first
-        self.run(command + ["-w", "-o", target, "-c", file])
+        self.run(command + ["-w", "-g0", "-o", target, "-c", file])
         return target
 
     def compile_unit(self, unit, text_file, target, first=()):
@@ -185,8 +92,9 @@ class Build:
     def test_object(self, program):
         """Of the unmutated test; kept from run to run while nothing that it may include changes."""
         file, target = test_source(self.source, program), self.work / f"{plain(program)}_test.o"
-        parts = [self.source / "libdshm/include", self.source / "tests"]
-        newest = max(path.stat().st_mtime for part in parts for path in part.glob("**/*.?pp"))
+        headers = [path for part in ("libdshm/include", "tests", "examples")
+                   for path in (self.source / part).glob("**/*.hpp")]
+        newest = max(path.stat().st_mtime for path in [file, *headers])
         if not target.exists() or target.stat().st_mtime < newest:
             self.compile(file, target, self.test_command)
         return target
@@ -200,34 +108,48 @@ class Build:
         return target
 
 
+def case_that_failed(output):
+    """The title under the first rule that Catch2 prints."""
+    found = re.search(r"^-{79}\n(.+)\n", output, re.M)
+    return f": {found[1].strip()}" if found else ""
+
+
 def perform(program, pattern, limit):
-    """What became of a test, and how long it took: None for the good end."""
-    began = time.monotonic()
+    """What became of a test: None for the good end, else how it failed and which of its cases."""
     child = subprocess.Popen([program, "--abort"] + ([pattern] if pattern else []), text=True,
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, errors="replace",
                              stderr=subprocess.STDOUT, start_new_session=True,
                              env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+    how, output = None, ""
     try:
         output = child.communicate(timeout=limit)[0]
-        status = child.returncode
-        how = None
-        if status < 0:
-            how = signal.Signals(-status).name
-        elif status != 0:
+        if child.returncode < 0:
+            how = signal.Signals(-child.returncode).name
+        elif child.returncode != 0:
             how = "failed"
-        if how is None and "No test cases matched" in output:
-            raise Mistake(f"{program.name}: no test is called {pattern}")
     except subprocess.TimeoutExpired:
         how = "hung"
-    try:
-        os.killpg(child.pid, signal.SIGKILL)  # what it has left, in a session of its own
-    except ProcessLookupError:
-        pass
-    child.communicate()
-    return how, time.monotonic() - began
+    finally:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)  # what it has left, in a session of its own
+        except ProcessLookupError:
+            pass
+        child.communicate()
+    if "No test cases matched" in output:
+        raise Mistake(f"{program.name}: no test is called {pattern}")
+    return how and how + case_that_failed(output)
 
 
 # ---- the runs ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Outcome:
+    mutation: Mutation
+    fine: bool
+    by: str  # the test that noticed, or that nobody did
+    how: str = ""
+    seconds: float = 0
 
 
 class Runs:
@@ -241,11 +163,13 @@ class Runs:
             program, pattern = self.split(test)
             target = self.build.work / f"{plain(program)}_unmutated"
             self.build.link(target, self.build.test_object(program), [])
-            how, seconds = perform(target, pattern, 600)
-            self.usual[test] = seconds
-            print(f"unmutated  {test}: {how or 'passes'}, {seconds:.1f} s", flush=True)
+            began = time.monotonic()
+            how = perform(target, pattern, 600)
+            self.usual[test] = time.monotonic() - began
+            target.unlink()
+            print(f"unmutated  {test}: {how or 'passes'}, {self.usual[test]:.1f} s", flush=True)
             if how:
-                yield f"{test}: {how} although nothing is mutated"
+                yield f"{test}: {how}, although nothing is mutated"
 
     @staticmethod
     def split(test):
@@ -279,23 +203,65 @@ class Runs:
                                               directory / f"{plain(program)}_test.o",
                                               self.build.test_command, first)
             linked = self.build.link(directory / plain(program), compiled, objects)
-            how, _ = perform(linked, pattern, max(SHORTEST_LIMIT, SLOWNESS * self.usual[test]))
+            how = perform(linked, pattern, max(SHORTEST_LIMIT, SLOWNESS * self.usual[test]))
             linked.unlink()
             if how:
-                return f"{test} ({how})"
+                return test, how
         return None
 
     def outcome(self, mutation):
+        began = time.monotonic()
         try:
             caught = self.try_out(mutation)
         except Mistake as mistake:
-            return False, f"not built: {mistake}"
+            return Outcome(mutation, False, "NOT BUILT", str(mistake))
+        seconds = time.monotonic() - began
+        if caught:
+            after_all = "after all, and called equivalent: " if mutation.equivalent else ""
+            return Outcome(mutation, True, caught[0], after_all + caught[1], seconds)
         if mutation.equivalent:
-            return True, f"noticed after all by {caught}" if caught else "equivalent, as it says"
-        return caught is not None, caught or "SURVIVED"
+            return Outcome(mutation, True, "equivalent, as it says", "", seconds)
+        return Outcome(mutation, False, "SURVIVED", "", seconds)
+
+    def all(self, mutations, jobs):
+        """Outcomes in the order of the table, as they come."""
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        try:
+            yield from pool.map(self.outcome, mutations)
+        finally:
+            pool.shutdown(cancel_futures=True)  # waits for what runs
 
 
-def main():
+def show(outcomes, chosen):
+    """The table at the end; true when all is well."""
+    widest = max((len(outcome.mutation.name) for outcome in outcomes), default=0)
+    print(f"\n{'mutation':{widest}}  seconds  noticed by")
+    for outcome in outcomes:
+        rest = f" ({outcome.how})" if outcome.how and outcome.fine else ""
+        print(f"{outcome.mutation.name:{widest}}  {outcome.seconds:7.1f}  {outcome.by}{rest}")
+    bad = [outcome for outcome in outcomes if not outcome.fine]
+    for outcome in bad:
+        print(f"\n{outcome.by}: {outcome.mutation.name}, in {outcome.mutation.file}"
+              f"{chr(10) + outcome.how if outcome.how else ''}")
+    print(f"\n{len(outcomes) - len(bad)} of {len(chosen)} mutations are noticed, "
+          f"{len(bad)} are not, {len(chosen) - len(outcomes)} were not run; "
+          f"{sum(outcome.seconds for outcome in outcomes):.0f} seconds")
+    return not bad and len(outcomes) == len(chosen)
+
+
+def choose(mutations, options):
+    if options.only:
+        return [mutation for mutation in mutations
+                if any(part in mutation.name for part in options.only)]
+    chosen = [mutation for mutation in mutations if not mutation.equivalent]
+    if options.first:
+        names = [mutation.name for mutation in chosen]
+        begin = next((i for i, name in enumerate(names) if options.first in name), len(names))
+        chosen = chosen[begin:]
+    return chosen
+
+
+def parse_options():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=pathlib.Path)
@@ -303,37 +269,46 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--only", action="append", metavar="NAME", default=[])
+    parser.add_argument("--from", dest="first", metavar="NAME", default="")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
+    if options.build is None and not options.check and not options.list:
+        parser.error("a build directory is needed to run them")
+    return options
 
+
+def main():
+    options = parse_options()
     mutations = load()
     mistakes = list(check(options.source, mutations))
     if mistakes or options.check:
         print("\n".join(mistakes) or f"{len(mutations)} mutations fit the sources")
         return 1 if mistakes else 0
-    chosen = [mutation for mutation in mutations
-              if (any(part in mutation.name for part in options.only) if options.only
-                  else not mutation.equivalent)]
+    chosen = choose(mutations, options)
     if options.list:
         for mutation in chosen if options.only else mutations:
-            print(f"{mutation.name:52} {mutation.equivalent or ', '.join(mutation.by)}")
+            print(f"{mutation.name:72} {mutation.equivalent or ', '.join(mutation.by)}")
         return 0
-    if options.build is None:
-        parser.error("a build directory is needed to run them")
+    if not chosen:
+        raise Mistake("no mutation has such a name")
 
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)  # as Meson ends a test whose time is over
     runs = Runs(Build(options.source.resolve(), options.build.resolve()))
     broken = list(runs.unmutated({test for mutation in chosen for test in mutation.by}))
     if broken:
         print("\n".join(broken))
         return 1
-    good = 0
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for mutation, (fine, how) in zip(chosen, pool.map(runs.outcome, chosen)):
-            good += fine
-            print(f"{mutation.name:52} {how}", flush=True)
-    print(f"{good} of {len(chosen)} mutations were noticed; "
-          f"{sum(bool(m.equivalent) for m in mutations)} are marked as equivalent")
-    return 0 if good == len(chosen) else 1
+    outcomes = []
+    try:
+        for outcome in runs.all(chosen, options.jobs):
+            outcomes.append(outcome)
+            print(f"[{len(outcomes)}/{len(chosen)}] {outcome.mutation.name}: {outcome.by}", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    return 0 if show(outcomes, chosen) else 1
 
 
 if __name__ == "__main__":

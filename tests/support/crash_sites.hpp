@@ -5,8 +5,13 @@
 // victims at every touch asks at its end that no place was passed and never died at; where the number
 // of touches varies from run to run, as in waits, that says more than the count.
 //
+// A victim may also be told to die at the first place that nobody has died at yet. Then each victim is the
+// one of a place, whatever its number in that run: when some in a row survive, there is no place left.
+//
 // Processes that go on by themselves, as launchers and idle workers do, are given an order by another one:
 // they arm themselves when they see it, at their next touch.
+//
+// One function serves many: where a test says that another scene begins, its places are others.
 //
 // Linked with `dshm_crash`. A process that dies in here has changed nothing of the library's.
 #pragma once
@@ -14,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -66,6 +72,19 @@ private:
     std::size_t done_ = 0;
 };
 
+// What a victim dies of: so many touches, one passing of a place, or a place that nobody has died at.
+struct Fate {
+    std::uint64_t touches = 0;
+    std::uintptr_t place = 0;
+    std::uint64_t passings = 0;
+    bool at_new_place = false;
+    bool (*begins)() = nullptr; // its touches are counted from when this holds
+
+    static Fate at_touch(std::uint64_t touches) { return {touches, 0, 0, false, nullptr}; }
+    static Fate at_some_new_place() { return {0, 0, 0, true, nullptr}; }
+    Fate once(bool (*holds)()) const { return {touches, place, passings, at_new_place, holds}; }
+};
+
 class CrashSites {
 public:
     struct Site {
@@ -78,27 +97,43 @@ public:
         static CrashSites* const made = make();
         return *made;
     }
-    // In the victim: its `touches`-th touch from now on is its last.
-    static void arm(std::uint64_t touches) noexcept {
-        armed() = {touches, 0, 0};
+    // From now on places are those of another scene.
+    static void begin_scene() noexcept { table().scene_.fetch_add(1); }
+
+    // In the victim: from its next touch on.
+    static void arm(const Fate& fate) noexcept {
+        armed() = fate;
         active() = true;
     }
+    // Its `touches`-th touch from now on is its last.
+    static void arm(std::uint64_t touches) noexcept { arm(Fate::at_touch(touches)); }
     // The `passings`-th touch at one place.
     static void arm_at(std::uintptr_t place, std::uint64_t passings) noexcept {
-        armed() = {0, place, passings};
-        active() = true;
+        arm(Fate{0, place, passings, false, nullptr});
     }
     static void disarm() noexcept { active() = false; }
-    // The same in another process of the test, from its next touch on; with no touches it only counts.
-    static void order(pid_t process, std::uint64_t touches) noexcept {
-        table().order_ = {touches, 0, 0};
-        table().ordered_.store(process);
+    // The same in another process of the test, from its next touch on.
+    static void order(pid_t process, const Fate& fate) noexcept {
+        for (Order& order : table().orders_) {
+            pid_t nobody = 0;
+            if (!order.process.compare_exchange_strong(nobody, being_written))
+                continue;
+            order.fate = fate;
+            order.process.store(process);
+            table().pending_.fetch_add(1);
+            return;
+        }
+        std::abort(); // some test has not taken back what nobody obeyed
     }
-    static void order_at(pid_t process, std::uintptr_t place) noexcept {
-        table().order_ = {0, place, 1};
-        table().ordered_.store(process);
+    static void take_order_back(pid_t process) noexcept {
+        if (process == 0)
+            return; // nobody had one
+        for (Order& order : table().orders_) {
+            pid_t written = process;
+            if (order.process.compare_exchange_strong(written, 0))
+                table().pending_.fetch_sub(1);
+        }
     }
-    static void take_order_back() noexcept { table().ordered_.store(0); }
 
     // Places that were passed, and those that were passed so often and that nobody has died at.
     std::size_t passed() const {
@@ -110,6 +145,15 @@ public:
             if (site.passed.load() >= passings && site.died.load() == 0)
                 places.push_back(site.place.load());
         return places;
+    }
+    std::size_t died_at() const {
+        return count([](const Site& site) { return site.died.load() != 0; });
+    }
+    // One of the last thousands of victims.
+    bool has_died(pid_t process) const {
+        return process != 0 && std::any_of(dead_.begin(), dead_.end(), [process](const auto& dead) {
+                   return dead.load() == process;
+               });
     }
     // Victims that have died at a touch.
     std::uint64_t deaths() const {
@@ -124,20 +168,24 @@ public:
         for (const std::uintptr_t place : places) {
             std::array<char, 32> number{};
             std::snprintf(number.data(), number.size(), " %#zx",
-                          place - reinterpret_cast<std::uintptr_t>(&__executable_start));
+                          (place & address) -
+                              reinterpret_cast<std::uintptr_t>(&__executable_start));
             text += number.data();
         }
         return text;
     }
 
 private:
-    struct Armed {
-        std::uint64_t touches;
-        std::uintptr_t place;
-        std::uint64_t passings;
+    static constexpr unsigned address_bits = 48;
+    static constexpr std::uintptr_t address = (std::uintptr_t{1} << address_bits) - 1;
+    static constexpr pid_t being_written = -1;
+
+    struct Order {
+        std::atomic<pid_t> process{0};
+        Fate fate;
     };
-    static Armed& armed() {
-        static Armed last{};
+    static Fate& armed() {
+        static Fate last;
         return last;
     }
     static bool& active() {
@@ -157,23 +205,50 @@ private:
         return sites;
     }
     void obey() noexcept {
-        pid_t ordered = ordered_.load();
-        if (ordered == 0 || ordered != getpid())
+        if (pending_.load() == 0)
             return;
-        armed() = order_;
-        active() = true;
-        ordered_.compare_exchange_strong(ordered, 0);
+        const pid_t self = getpid();
+        for (Order& order : orders_) {
+            if (order.process.load() != self)
+                continue;
+            const Fate fate = order.fate;
+            pid_t own = self;
+            if (!order.process.compare_exchange_strong(own, 0))
+                continue; // taken back meanwhile
+            pending_.fetch_sub(1);
+            arm(fate);
+        }
     }
     void pass(std::uintptr_t place) noexcept {
-        Site& site = site_of(place);
-        site.passed.fetch_add(1);
-        Armed& last = armed();
-        const bool dies = (last.touches != 0 && --last.touches == 0) ||
-                          (last.place == place && last.passings != 0 && --last.passings == 0);
-        if (!dies)
+        if (!has_begun())
             return;
-        site.died.fetch_add(1);
+        Site& site = site_of(place | scene_.load() << address_bits);
+        site.passed.fetch_add(1);
+        if (!dies_at(site))
+            return;
+        dead_[victims_.fetch_add(1) % dead_.size()].store(getpid());
         kill(getpid(), SIGKILL);
+    }
+    static bool has_begun() {
+        Fate& fate = armed();
+        if (fate.begins == nullptr)
+            return true;
+        active() = false; // it may touch words itself
+        const bool holds = fate.begins();
+        active() = true;
+        if (holds)
+            fate.begins = nullptr;
+        return holds;
+    }
+    static bool dies_at(Site& site) noexcept {
+        Fate& fate = armed();
+        if ((fate.touches != 0 && --fate.touches == 0) ||
+            (fate.place == site.place.load() && fate.passings != 0 && --fate.passings == 0)) {
+            site.died.fetch_add(1);
+            return true;
+        }
+        std::uint64_t nobody = 0;
+        return fate.at_new_place && site.died.compare_exchange_strong(nobody, 1);
     }
     Site& site_of(std::uintptr_t place) noexcept {
         for (std::size_t at = place * 0x9e3779b97f4a7c15 >> 51;; at = (at + 1) % sites_.size()) {
@@ -191,8 +266,11 @@ private:
     }
 
     std::array<Site, 8192> sites_;
-    Armed order_{};
-    std::atomic<pid_t> ordered_{0};
+    std::array<Order, 64> orders_;
+    std::atomic<int> pending_{0};
+    std::atomic<std::uintptr_t> scene_{0};
+    std::array<std::atomic<pid_t>, 4096> dead_;
+    std::atomic<std::uint64_t> victims_{0};
 };
 
 } // namespace dshm::test

@@ -250,10 +250,8 @@ void Recovery::sweep_holder(const Death& death, TaskRef task) {
 
 namespace {
 
-// Arguments are gone before the end, results come before it.
 bool may_have(TaskState state, shm::Tag tag) {
-    return state.phase != TaskPhase::free && state.generation == tag.generation() &&
-           (tag.kind() == shm::TagKind::result || !is_finished(state.phase));
+    return state.phase != TaskPhase::free && state.generation == tag.generation();
 }
 
 } // namespace
@@ -276,7 +274,7 @@ void Recovery::sweep_blocks() {
             return false;
         const TaskRecord& record = tasks.record(tag.index());
         const auto state = TaskState::from_bits(record.state.load(std::memory_order_acquire));
-        // An exit note has no block.
+        // An exit note has no block; whoever ends a task otherwise has freed its arguments.
         return may_have(state, tag) &&
                !(is_finished(state.phase) && record.result == ResultForm::exited);
     });

@@ -290,6 +290,9 @@ TEST_CASE("the successor of a member is a member") {
     death.successor = {TestSession::alive_id, TestSession::alive_owner};
     session.recovery->bury(death);
     CHECK(pool.members() == std::vector<WorkerId>{TestSession::alive_id});
+    const ObjectHandle another = Pool::make();
+    session.recovery->bury(death);
+    CHECK(Pool(*session.launcher, another).members().empty());
 }
 
 // The burial was over before the entry was there: the sender is the last who can end it.

@@ -2,6 +2,7 @@
 // anew, handed over, or failed. Each state is written by hand, and each burial is done twice.
 
 #include "catch.hpp"
+#include "dshm/runtime/call.hpp"
 #include "dshm/runtime/failure.hpp"
 #include "dshm/runtime/payload.hpp"
 #include "test_session.hpp"
@@ -42,6 +43,14 @@ struct Session : TestSession {
         const TaskRef task = call(target, payload);
         REQUIRE(dead->tasks().claim(entry_of(task)));
         return task;
+    }
+    // As who has been found dead already, with a worker in its place.
+    void bury_and_say_who_comes() {
+        Obituary& obituary = table.obituary(dead_id);
+        obituary.wait_status = 9;
+        obituary.successor = alive_id;
+        obituary.key.store(static_cast<std::uint64_t>(dead_id), std::memory_order_release);
+        bury_as(death());
     }
     unsigned attempt(TaskRef task) const { return launcher->tasks().state(task).attempt; }
     WorkerId target(TaskRef task) const {
@@ -161,6 +170,46 @@ TEST_CASE("in a session that does not replace workers nothing is begun anew") {
     CHECK(session.phase(free) == TaskPhase::failed);
 }
 
+constexpr Membership::Member just_dead{TestSession::dead_id, TestSession::dead_owner};
+
+TEST_CASE("what is sent to one whose burial is over goes to the successor, or fails") {
+    Session session;
+    session.bury_and_say_who_comes();
+    const TaskRef task = session.call(TestSession::dead_id, small);
+    const TaskRef own = session.call(TestSession::dead_id, small);
+    session.master->tasks().record(own).control.fetch_and(~control::repeatable,
+                                                          std::memory_order_relaxed);
+    for (const TaskRef sent : {task, own})
+        session.master->scheduler().send_to(just_dead, sent);
+    CHECK(session.phase(task) == TaskPhase::queued);
+    CHECK(session.target(task) == TestSession::alive_id);
+    CHECK(session.attempt(task) == 0);
+    CHECK(session.phase(own) == TaskPhase::failed);
+    CHECK(entries_of(task, session.alive->area().inbox) == 1);
+}
+
+TEST_CASE("what the burial has given to the successor is not sent to it once more") {
+    Session session;
+    const TaskRef task = session.call(TestSession::dead_id, small);
+    session.bury_as(death());
+    const auto drain = [&] { return entries_of(task, session.alive->area().inbox); };
+    REQUIRE(drain() == 1);
+    session.bury_and_say_who_comes();
+    session.master->scheduler().send_to(just_dead, task);
+    CHECK(session.phase(task) == TaskPhase::queued);
+    CHECK(drain() == 0);
+}
+
+TEST_CASE("a call for one that died since it was chosen is made for the successor") {
+    Session session;
+    session.bury_and_say_who_comes();
+    const TaskRef task = send_call(*session.master, just_dead, true, [] {});
+    CHECK(session.phase(task) == TaskPhase::queued);
+    CHECK(session.target(task) == TestSession::alive_id);
+    CHECK(entries_of(task, session.alive->area().inbox) == 1);
+    CHECK_THROWS_AS(send_call_once(*session.master, just_dead, [] {}), ProcessExitedException);
+}
+
 TEST_CASE("the successor of a successor is found, and none where nobody lives") {
     Session session;
     const auto died = [&](WorkerId id, WorkerId successor) {
@@ -179,5 +228,15 @@ TEST_CASE("the successor of a successor is found, and none where nobody lives") 
     died(1, TestSession::dead_id);
     session.table.set_life(TestSession::dead_owner.slot,
                            {LifePhase::dead, 1, TestSession::dead_id});
-    CHECK(session.table.successor_of(1)->id == TestSession::alive_id);
+    const auto next = session.table.successor_of(1);
+    REQUIRE(next);
+    CHECK(next->id == TestSession::alive_id);
+    died(42, 0);
+    CHECK(!session.table.successor_of(42));
+    died(43, 43); // damaged
+    CHECK(!session.table.successor_of(43));
+    session.table.obituary(50).successor = TestSession::alive_id + 50; // of another in its place
+    session.table.set_life(TestSession::alive_owner.slot,
+                           {LifePhase::running, 1, TestSession::alive_id + 50});
+    CHECK(!session.table.successor_of(50));
 }

@@ -249,6 +249,26 @@ TEST_CASE("an empty orphan gives way when the heap is full") {
     scene.check_all_usable();
 }
 
+TEST_CASE("a sweep frees nothing that a process owns") {
+    Scene scene;
+    const Offset small = scene.alive.allocate(1000, of_neighbour).offset;
+    const Offset large = scene.alive.allocate(three_chunks, of_neighbour).offset;
+    CHECK(scene.launcher.sweep_handed_over([](Tag) { return false; }) == 0);
+    CHECK(scene.alive.free(small, of_neighbour));
+    CHECK(scene.alive.free(large, of_neighbour));
+    scene.check_all_usable();
+}
+
+TEST_CASE("an orphan goes back with the last block that is swept") {
+    Scene scene;
+    scene.victim.allocate(1000, Tag::argument(1, 1));
+    scene.recover();
+    CHECK(scene.launcher.statistics().orphaned_chunks == 1);
+    CHECK(scene.launcher.sweep_handed_over([](Tag) { return false; }) == 1);
+    CHECK(scene.launcher.statistics().orphaned_chunks == 0);
+    scene.check_all_usable();
+}
+
 TEST_CASE("died while giving an empty chunk back, or adopting one") {
     Scene scene;
     const Offset block = scene.victim.allocate(1000, Tag::argument(1, 1)).offset;
