@@ -54,15 +54,19 @@ void prefer_for_out_of_memory() {
 
 using SetThreads = void (*)(int);
 
-SetThreads thread_setter(const char* name) {
-    return reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, name));
-}
+using ThreadSetters = std::array<SetThreads, 2>;
 
 // Of libraries that are loaded: those read no environment any more, they are told. What is missing
 // takes the loader longest.
-const std::array<SetThreads, 2>& thread_setters() {
-    static const std::array found{thread_setter("omp_set_num_threads"),
-                                  thread_setter("openblas_set_num_threads")};
+ThreadSetters look_for_thread_setters() {
+    const auto setter = [](const char* name) {
+        return reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, name));
+    };
+    return {setter("omp_set_num_threads"), setter("openblas_set_num_threads")};
+}
+
+ThreadSetters& thread_setters() {
+    static ThreadSetters found = look_for_thread_setters();
     return found;
 }
 
@@ -137,7 +141,7 @@ void pin_to_processors(const WorkerSettings& settings, std::size_t number) {
     _exit(1);
 }
 
-void find_threaded_libraries() { thread_setters(); }
+void find_threaded_libraries() { thread_setters() = look_for_thread_setters(); }
 
 void limit_library_threads(bool threaded) {
     if (threaded)

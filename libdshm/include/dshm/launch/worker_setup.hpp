@@ -44,8 +44,8 @@ void pin_to_processors(const WorkerSettings& settings, std::size_t number);
 // One thread each for BLAS and OpenMP, unless `threaded`: in the environment, and by a call to
 // libraries that are loaded already.
 void limit_library_threads(bool threaded);
-// Asks the loader which these are, once for this process and those that are forked from it: by whoever
-// knows that no other thread of the process is gone that may have held the loader's lock.
+// Asks the loader which these are, for this process and those that are forked from it, which then do not
+// ask: another thread that is gone there may have held the loader's lock.
 void find_threaded_libraries();
 // Address space beyond the segment; 0: no limit.
 void limit_memory(std::uint64_t bytes, std::uint64_t segment);
