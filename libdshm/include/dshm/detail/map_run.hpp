@@ -75,6 +75,7 @@ private:
     // Gives every worker what it can take.
     void fill() {
         out_of_memory_ = false;
+        filled_ = os::Clock::now();
         while (!failure_ && !out_of_memory_) {
             if (!plan_.anybody())
                 return give_up_on_rest();
@@ -185,6 +186,8 @@ private:
     // Until a batch has ended (its place), or it is time to look around.
     std::optional<std::size_t> wait() {
         Time until = queue_.next_due();
+        if (until <= filled_ && !under_way_.empty())
+            until = Time::max(); // nobody could take it: not before a batch has ended
         if (!failure_ && plan_.somebody_idle()) {
             const Time now = os::Clock::now();
             for (const Batch& batch : under_way_)
@@ -310,6 +313,7 @@ private:
     runtime::MapPlan plan_;
     std::uint64_t stream_;
     std::vector<Batch> under_way_;
+    Time filled_{};
     std::vector<runtime::TaskRef> refs_; // of under_way_, for the wait
     MapResults<R> results_;
     std::size_t done_ = 0;
