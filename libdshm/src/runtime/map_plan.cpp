@@ -144,11 +144,12 @@ os::Clock::time_point SentBatch::ripe() const { return sent_ + ripe_after; }
 
 // ---- waiting -----------------------------------------------------------------------------------
 
+// What has ended is looked at first when it is asked again: the answer stays.
 bool AnyTask::look_at(std::size_t count) {
     for (; count > 0; --count) {
-        next_ = next_ + 1 < tasks_->size() ? next_ + 1 : 0;
         if (process_->tasks().ended((*tasks_)[next_]))
             return true;
+        next_ = next_ + 1 < tasks_->size() ? next_ + 1 : 0;
     }
     return false;
 }

@@ -98,7 +98,7 @@ private:
 class AnyTask final : public WaitFor {
 public:
     AnyTask(Process& process, const std::vector<TaskRef>& tasks)
-        : process_(&process), tasks_(&tasks), next_(tasks.size()) {}
+        : process_(&process), tasks_(&tasks) {}
 
     bool ready() override;
     void about_to_sleep() override;
@@ -113,7 +113,7 @@ private:
 
     Process* process_;
     const std::vector<TaskRef>* tasks_;
-    std::size_t next_;
+    std::size_t next_ = 0;
     bool asleep_ = false;
     bool interruptible_ = true;
 };

@@ -37,6 +37,8 @@ class Process;
 // process that will make it true that somebody sleeps.
 class WaitFor {
 public:
+    // Asked again after it was true, it is true again, unless somebody else was quicker: a wait ends
+    // only when a second look agrees.
     virtual bool ready() = 0;
     virtual void about_to_sleep() {}
     // The very task that is waited for, claimed for this process, if nobody has begun it: running
