@@ -18,12 +18,15 @@ using namespace dshm;
 using namespace dshm::runtime;
 using dshm::test::disturb_everywhere;
 using dshm::test::TestSession;
+using dshm::test::touches_of;
 using dshm::test::Watch;
 
 namespace {
 
 constexpr auto order = std::memory_order_seq_cst;
 constexpr std::size_t small = 16, large = 10'000;
+// Of processes whose bits lie in the first and in the last word of a mask.
+constexpr shm::Owner early_holder{5, 1}, late_holder{250, 1};
 
 bool is_even(const waiting::Doorbell& bell) {
     return (reinterpret_cast<const std::uint32_t&>(bell) & 1) == 0;
@@ -219,6 +222,59 @@ TEST_CASE("whoever finds an object by its name has it, wherever the last holder 
         [](Stage& stage) {
             CHECK(stage.found.has_value() == stage.master->objects().is_live(stage.object));
         });
+}
+
+// The words of holders are read one by one; a share moves from a late one to an early one meanwhile.
+TEST_CASE("a share of a task that moves from word to word is seen all the time") {
+    struct Stage : TestSession {
+        TaskRef task = queue(*master, 0, true, small);
+        TaskTable early{segment, alive->heap(), early_holder},
+            late{segment, alive->heap(), late_holder};
+        bool seen = true;
+        Stage() {
+            master->tasks().allow_shares(task);
+            REQUIRE(late.take_share(task));
+            master->tasks().leave_share(task);
+        }
+    };
+    disturb_everywhere<Stage>(
+        [](Stage& stage) {
+            REQUIRE(stage.early.take_share(stage.task));
+            stage.late.leave_share(stage.task);
+        },
+        [](Stage& stage) { stage.seen = !stage.alive->tasks().unheld(stage.task); },
+        [](Stage& stage) { CHECK(stage.seen); });
+}
+
+TEST_CASE("an object whose handle moves from word to word can be had all the time") {
+    struct Stage : TestSession {
+        shm::ObjectTable early{segment, alive->heap(), early_holder},
+            late{segment, alive->heap(), late_holder};
+        shm::ObjectTable::Ref object = alive->objects().create(100, {});
+        bool had = true;
+        Stage() { REQUIRE(late.acquire(object)); }
+        void move() {
+            REQUIRE(early.acquire(object));
+            late.release(object);
+        }
+    };
+    const auto let_go = [](Stage& stage) { stage.alive->objects().release(stage.object); };
+    for (const int at : touches_of<Stage>(let_go))
+        for (int later = 1; later < 8; ++later) {
+            CAPTURE(at, later);
+            Stage stage;
+            {
+                const Watch watch([&](int touch, const void*) {
+                    if (touch == at)
+                        stage.move();
+                    if (touch == at + later)
+                        stage.had = stage.master->objects().acquire(stage.object);
+                });
+                let_go(stage);
+            }
+            CHECK(stage.had);
+            CHECK(stage.master->objects().is_live(stage.object));
+        }
 }
 
 // ---- rings -------------------------------------------------------------------------------------
