@@ -18,7 +18,7 @@ using namespace dshm::test;
 
 namespace {
 
-#ifdef DSHM_SANITIZED // 30 times slower
+#ifdef DSHM_SANITIZED // several times slower
 constexpr unsigned all_rounds = 500;
 constexpr unsigned rounds_in_batch = 50;
 #else
