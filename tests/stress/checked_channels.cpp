@@ -39,25 +39,33 @@ struct Message<SharedArray<long>> {
     }
 };
 
+// What consumers have taken: how often each message, and how many after later ones of their producer.
+struct Taken {
+    Cells messages, late{1};
+
+    explicit Taken(std::size_t producers) : messages(producers * messages_each) {}
+    std::size_t producers() const { return messages.size() / messages_each; }
+};
+
 // What a consumer has seen of each producer: its messages come in their order.
 template <class T>
 class Intake {
 public:
-    Intake(Cells taken, std::size_t producers) : taken_(taken), last_(producers, -1) {}
+    explicit Intake(const Taken& taken) : taken_(taken), last_(taken.producers(), -1) {}
     void operator()(const T& message) {
         const std::size_t number = Message<T>::number(message);
-        if (number >= taken_.size())
+        if (number >= taken_.messages.size())
             throw std::runtime_error("a message that nobody sent");
-        taken_.mark(number);
+        taken_.messages.mark(number);
         long& last = last_[number / messages_each];
         const auto at = static_cast<long>(number % messages_each);
         if (at <= last)
-            throw std::runtime_error("messages of one producer out of their order");
-        last = at;
+            taken_.late.mark(0);
+        last = std::max(last, at);
     }
 
 private:
-    Cells taken_;
+    Taken taken_;
     std::vector<long> last_;
 };
 
@@ -69,8 +77,8 @@ bool produce(const RemoteChannel<T>& channel, std::size_t producer) {
 }
 
 template <class T>
-bool consume(const RemoteChannel<T>& channel, const Cells& taken) {
-    Intake<T> intake(taken, taken.size() / messages_each);
+bool consume(const RemoteChannel<T>& channel, const Taken& taken) {
+    Intake<T> intake(taken);
     try {
         for (;;)
             intake(channel.take());
@@ -96,11 +104,11 @@ std::size_t missing(const Cells& taken, std::size_t producer, bool completed) {
 } // namespace
 
 // Producers and consumers anywhere, and the master as one more consumer until all is drained. A message
-// may be missing for each consumer that died with one in its hand.
+// may be missing, or come after later ones, for each consumer that died with one in its hand.
 template <class T>
 void CheckedWork::exchange(const RemoteChannel<T>& channel, bool rendezvous) {
     const std::size_t producers = 1 + below(3), consumers = below(3);
-    const Cells taken(producers * messages_each);
+    const Taken taken(producers);
     std::vector<Future<bool>> producing, consuming;
     for (std::size_t i = 0; i < std::max(producers, consumers); ++i) {
         const WorkerId one = some_worker(), other = some_worker();
@@ -116,7 +124,7 @@ void CheckedWork::exchange(const RemoteChannel<T>& channel, bool rendezvous) {
                     spawn_at(other, [channel, taken] { return consume(channel, taken); }));
             });
     }
-    Intake<T> intake(taken, producers);
+    Intake<T> intake(taken);
     const bool whole = survives([&] {
         const auto all_ended = [&] {
             return std::all_of(producing.begin(), producing.end(),
@@ -143,12 +151,17 @@ void CheckedWork::exchange(const RemoteChannel<T>& channel, bool rendezvous) {
     for (const auto& consumer : consuming)
         dead_consumers += !gives(consumer, true);
     for (std::size_t i = 0; i < producing.size(); ++i)
-        gone += missing(taken, i, gives(producing[i], true));
+        gone += missing(taken.messages, i, gives(producing[i], true));
     if (whole && gone > dead_consumers)
         ledger_->breach(ledger_->lost, std::to_string(gone) + " messages, and " +
                                            std::to_string(dead_consumers) + " consumers ended");
-    for (std::size_t i = 0; i < taken.size(); ++i)
-        check_once(*ledger_, taken, i, false);
+    const auto late = static_cast<std::size_t>(taken.late.count(0));
+    if (late > dead_consumers)
+        ledger_->breach(ledger_->corrupt, std::to_string(late) +
+                                              " messages after later ones, and " +
+                                              std::to_string(dead_consumers) + " consumers ended");
+    for (std::size_t i = 0; i < taken.messages.size(); ++i)
+        check_once(*ledger_, taken.messages, i, false);
 }
 
 // These tasks wait for others that somebody has to begin. A thread of the master other than the first one runs

@@ -14,6 +14,7 @@
 #include <random>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "dshm/dshm.hpp"
@@ -139,8 +140,10 @@ private:
                 if (!early)
                     ledger_->breach(ledger_->false_deaths, error.what());
             }
-            if (early)
+            if (early) {
                 striker.join();
+                note_the_beginner();
+            }
         }
         ++ledger_->progress;
         note_the_living();
@@ -158,8 +161,16 @@ private:
                     ++ledger_->kills[static_cast<unsigned>(Way::starting)];
                     ::kill(child, SIGKILL);
                     killed_children_.push_back(child);
+                    killed_child_ = child;
                     return;
                 }
+    }
+    // It may have come in between, and then ends as one that is there.
+    void note_the_beginner() {
+        const pid_t killed = std::exchange(killed_child_, 0);
+        for (const WorkerId id : the_workers())
+            if (killed != 0 && worker_info(id).os_pid == killed)
+                struck_.insert(id);
     }
     std::set<pid_t> children() const {
         const std::string launcher = std::to_string(launcher_);
@@ -198,6 +209,7 @@ private:
     std::set<WorkerId> struck_;
     std::set<WorkerId> living_;
     std::vector<pid_t> killed_children_;
+    pid_t killed_child_ = 0; // the last, until it is noted
     std::vector<Future<void>> removals_;
 };
 

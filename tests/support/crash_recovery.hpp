@@ -16,18 +16,19 @@ struct InterruptedBurial {
     bool victim_died, deputy_died;
 };
 
-template <class Scene, class Arm>
+template <class Scene>
 InterruptedBurial play_interrupted(CrashStage& stage, const CrashStage::Account& before,
-                                   std::uint64_t touch, Arm&& arm_deputy) {
+                                   std::uint64_t touch, const Fate& fate_of_deputy) {
     Scene scene;
     const CrashStage::Victim victim = stage.cast();
     scene.before(stage, victim);
     const int status = stage.perform(victim, [&] {
-        mortality() = [touch] { CrashSites::arm(touch); };
+        mortality() = [touch] { CrashSites::arm(Fate::at_touch(touch).or_at_new_place()); };
         scene.victim(stage);
     });
     const CrashStage::Victim deputy = stage.cast(CrashStage::first_slot + 2);
-    const int status_of_deputy = stage.try_to_bury(deputy, victim, status, {}, arm_deputy);
+    const int status_of_deputy = stage.try_to_bury(
+        deputy, victim, status, {}, [fate_of_deputy] { CrashSites::arm(fate_of_deputy); });
     const InterruptedBurial ended{was_killed(status), was_killed(status_of_deputy)};
     REQUIRE((ended.victim_died || left_well(status)));
     REQUIRE((ended.deputy_died || left_well(status_of_deputy)));
@@ -41,7 +42,7 @@ InterruptedBurial play_interrupted(CrashStage& stage, const CrashStage::Account&
 }
 
 // Victims that die at each `every`-th touch, each of them buried by deputies that die at each `stride`-th of
-// theirs, beginning elsewhere each time.
+// theirs, beginning elsewhere each time; all of them earlier at a place that nobody has died at.
 template <class Scene>
 std::size_t burials_of(CrashStage& stage, const CrashStage::Account& before, std::uint64_t every,
                        std::uint64_t stride, std::uint64_t round) {
@@ -50,7 +51,8 @@ std::size_t burials_of(CrashStage& stage, const CrashStage::Account& before, std
         InterruptedBurial ended{};
         for (std::uint64_t at = 1 + (round / every + 7 * touch) % stride;; at += stride) {
             CAPTURE(touch, at);
-            ended = play_interrupted<Scene>(stage, before, touch, [at] { CrashSites::arm(at); });
+            ended =
+                play_interrupted<Scene>(stage, before, touch, Fate::at_touch(at).or_at_new_place());
             ++burials;
             if (!ended.deputy_died)
                 break;
@@ -60,7 +62,7 @@ std::size_t burials_of(CrashStage& stage, const CrashStage::Account& before, std
     }
 }
 
-// Then deputies die at the places that were missed.
+// Then deputies of more victims die at places that nobody has died at.
 template <class Scene>
 void interrupt_burials(std::uint64_t every, std::uint64_t stride = 307) {
     alarm(full_run() ? 600 : 240);
@@ -71,15 +73,12 @@ void interrupt_burials(std::uint64_t every, std::uint64_t stride = 307) {
     rounds.each([&](std::uint64_t round) {
         burials += burials_of<Scene>(stage, before, every, stride, round);
     });
-    for (const std::uintptr_t place : CrashSites::table().missed())
-        for (std::uint64_t touch = 1; touch < 8 * every; touch += every) {
-            CAPTURE(touch, place);
-            ++burials;
-            if (play_interrupted<Scene>(stage, before, touch, [place] {
-                    CrashSites::arm_at(place, 1);
-                }).deputy_died)
-                break;
-        }
+    InterruptedBurial ended{true, false};
+    for (std::uint64_t touch = 1; ended.victim_died; touch += ended.deputy_died ? 0 : every / 4) {
+        CAPTURE(touch);
+        ended = play_interrupted<Scene>(stage, before, touch, Fate::at_some_new_place());
+        ++burials;
+    }
     WARN(burials << " burials, " << rounds.text());
 }
 
@@ -137,10 +136,9 @@ void kill_lives(int lives, std::uint64_t step = 1) {
         CAPTURE(lives, touch);
         died = play_lives<Scene>(stage, before, lives, [touch] { CrashSites::arm(touch); });
     }
-    for (const std::uintptr_t place : CrashSites::table().missed(often_passed))
-        for (int attempt = 0; attempt < 40; ++attempt)
-            if (play_lives<Scene>(stage, before, lives, [place] { CrashSites::arm_at(place, 1); }))
-                break;
+    kill_at_new_places([&](const Fate& fate) {
+        play_lives<Scene>(stage, before, lives, [fate] { CrashSites::arm(fate); });
+    });
 }
 
 } // namespace dshm::test

@@ -48,18 +48,6 @@ inline void obey() {
     CrashSites::arm(heritage.fate);
 }
 
-// Each victim dies at a place that nobody has died at, until some in a row have not found one.
-template <class Kill>
-void kill_at_new_places(Kill&& kill) {
-    const int patience = full_run() ? 60 : 16;
-    for (int survivors = 0; survivors < patience; ++survivors) {
-        const std::uint64_t deaths = CrashSites::table().deaths();
-        kill(Fate::at_some_new_place());
-        if (CrashSites::table().deaths() != deaths)
-            survivors = 0;
-    }
-}
-
 // At the end of a program of sessions: victims have died at nearly all of the places that some have passed.
 // What is passed once in hundreds of runs, when two processes meet, may be missed.
 inline void check_places_of_sessions(std::size_t least) {

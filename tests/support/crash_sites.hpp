@@ -72,17 +72,16 @@ private:
     std::size_t done_ = 0;
 };
 
-// What a victim dies of: so many touches, one passing of a place, or a place that nobody has died at.
+// What a victim dies of: so many touches, a place that nobody has died at, or what comes first of both.
 struct Fate {
     std::uint64_t touches = 0;
-    std::uintptr_t place = 0;
-    std::uint64_t passings = 0;
     bool at_new_place = false;
     bool (*begins)() = nullptr; // its touches are counted from when this holds
 
-    static Fate at_touch(std::uint64_t touches) { return {touches, 0, 0, false, nullptr}; }
-    static Fate at_some_new_place() { return {0, 0, 0, true, nullptr}; }
-    Fate once(bool (*holds)()) const { return {touches, place, passings, at_new_place, holds}; }
+    static Fate at_touch(std::uint64_t touches) { return {touches, false, nullptr}; }
+    static Fate at_some_new_place() { return {0, true, nullptr}; }
+    Fate or_at_new_place() const { return {touches, true, begins}; }
+    Fate once(bool (*holds)()) const { return {touches, at_new_place, holds}; }
 };
 
 class CrashSites {
@@ -107,10 +106,6 @@ public:
     }
     // Its `touches`-th touch from now on is its last.
     static void arm(std::uint64_t touches) noexcept { arm(Fate::at_touch(touches)); }
-    // The `passings`-th touch at one place.
-    static void arm_at(std::uintptr_t place, std::uint64_t passings) noexcept {
-        arm(Fate{0, place, passings, false, nullptr});
-    }
     static void disarm() noexcept { active() = false; }
     // The same in another process of the test, from its next touch on.
     static void order(pid_t process, const Fate& fate) noexcept {
@@ -242,8 +237,7 @@ private:
     }
     static bool dies_at(Site& site) noexcept {
         Fate& fate = armed();
-        if ((fate.touches != 0 && --fate.touches == 0) ||
-            (fate.place == site.place.load() && fate.passings != 0 && --fate.passings == 0)) {
+        if (fate.touches != 0 && --fate.touches == 0) {
             site.died.fetch_add(1);
             return true;
         }
@@ -272,5 +266,17 @@ private:
     std::array<std::atomic<pid_t>, 4096> dead_;
     std::atomic<std::uint64_t> victims_{0};
 };
+
+// Each victim dies at a place that nobody has died at, until some in a row have not found one.
+template <class Kill>
+void kill_at_new_places(Kill&& kill) {
+    const int patience = full_run() ? 60 : 16;
+    for (int survivors = 0; survivors < patience; ++survivors) {
+        const std::uint64_t deaths = CrashSites::table().deaths();
+        kill(Fate::at_some_new_place());
+        if (CrashSites::table().deaths() != deaths)
+            survivors = 0;
+    }
+}
 
 } // namespace dshm::test

@@ -268,8 +268,8 @@ bool play(CrashStage& stage, const CrashStage::Account& before, Arm&& arm) {
 }
 
 // Kills a victim of the scene at its first touch, its second, and so on until one survives: every `step`-th
-// in the ordinary suite, each in the nightly one. Then at the places that were passed and missed, as
-// what a victim finds depends on what earlier ones have left.
+// in the ordinary suite, each in the nightly one. Then at places that nobody has died at, as what a victim
+// finds depends on what earlier ones have left.
 template <class Scene>
 void kill_everywhere(std::uint64_t step = 1) {
     alarm(full_run() ? 3600 : 240);
@@ -285,16 +285,8 @@ void kill_everywhere(std::uint64_t step = 1) {
         survivors = died ? 0 : survivors + 1;
     }
     CHECK(touch >= 5 * step);
-    const auto die_at = [&](std::uintptr_t place, int attempts) {
-        while (attempts-- > 0)
-            if (play<Scene>(stage, before, [place] { CrashSites::arm_at(place, 1); }))
-                return;
-    };
-    for (const std::uintptr_t place : CrashSites::table().missed())
-        die_at(place, 5);
-    // Some are passed once in a round of a ring.
-    for (const std::uintptr_t place : CrashSites::table().missed(often_passed))
-        die_at(place, 40);
+    kill_at_new_places(
+        [&](const Fate& fate) { play<Scene>(stage, before, [fate] { CrashSites::arm(fate); }); });
 }
 
 // At the end of a program: of the places that were passed often, at most one in forty was never died at, and

@@ -11,8 +11,9 @@
 // others are encoded once and decoded where they are taken.
 //
 // A process that dies leaves the channel working. One whose message was not quite put has not put
-// it; one that died while it took a message leaves it to the next. When the owner dies, every call
-// throws ProcessExitedException. Source of the semantics: Julia's Channel and RemoteChannel.
+// it; one that died while it took a message leaves it to the next, who may have had later ones
+// before. When the owner dies, every call throws ProcessExitedException. Source of the semantics:
+// Julia's Channel and RemoteChannel.
 #pragma once
 
 #include <cstddef>
