@@ -35,6 +35,44 @@ thread_local Local local;
 
 } // namespace
 
+TEST_CASE("a task that waits for another in a thread of the master is not buried by one that waits "
+          "for it") {
+    in_session(0, [] {
+        static std::atomic<bool> first_runs, second_runs, third_runs;
+        first_runs = second_runs = third_runs = false;
+        const auto parked = [] {
+            return runtime::current().counters().get(runtime::Count::parked);
+        };
+        const Future<void> over;
+        const Future<int> first = spawn([parked] {
+            first_runs = true;
+            while (!second_runs)
+                sched_yield();
+            // The second waits now, and has had its chance to begin the third.
+            for (const std::uint64_t before = parked(); !third_runs && parked() == before;)
+                sched_yield();
+            return 1;
+        });
+        std::thread other([&] {
+            while (!first_runs)
+                sched_yield();
+            over.wait(); // where both could begin
+        });
+        const Future<int> second = spawn([first] {
+            second_runs = true;
+            return first.get() + 1;
+        });
+        const Future<int> third = spawn([second] {
+            third_runs = true;
+            return second.get() + 1;
+        });
+        DEMAND(first.get() == 1);
+        DEMAND(third.get() == 3);
+        over.put();
+        other.join();
+    });
+}
+
 TEST_CASE("threads of the master spawn, fetch, map, loop and send all at once") {
     in_session(2, [] {
         const RemoteChannel<int> channel(8);

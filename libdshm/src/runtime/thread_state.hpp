@@ -35,6 +35,7 @@ struct StackState {
     // Somebody was woken for what this thread waits for now. It often starts on our own processor, so
     // the wait yields (a loop over two workers: 7 to 11 µs, 36 without).
     bool has_woken = false;
+    bool begins_nothing = false; // what it waits for apart; see Scheduler::would_bury()
 };
 
 struct ThreadState {

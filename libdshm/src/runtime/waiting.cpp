@@ -83,9 +83,16 @@ bool Scheduler::asked_to_leave() const {
 }
 
 bool Scheduler::may_begin_tasks() const {
-    if (process_->is_client())
+    if (process_->is_client() || thread_state.stack.begins_nothing)
         return false;
     return fibers() != nullptr ? !asked_to_leave() : !stack_is_deep();
+}
+
+// A task that waits where it cannot be set aside goes on only when all that was begun on top of it has
+// ended. Some of that may wait for this very task; so while it waits for another one, it begins that one
+// or nothing.
+bool Scheduler::would_bury(const WaitFor& what) const {
+    return thread_state.stack.depth != 0 && fibers() == nullptr && what.is_for_task();
 }
 
 // ---- running -----------------------------------------------------------------------------------
@@ -101,6 +108,7 @@ void Scheduler::start(TaskRef task) {
                               thread_state.stack.running,
                               &stream};
     const std::string_view outer_name = thread_state.stack.task_name;
+    const bool outer_begins_nothing = std::exchange(thread_state.stack.begins_nothing, false);
     thread_state.stack.running = &running;
     ++thread_state.stack.depth;
     {
@@ -108,6 +116,7 @@ void Scheduler::start(TaskRef task) {
         run_task(*process_, task);
     }
     --thread_state.stack.depth;
+    thread_state.stack.begins_nothing = outer_begins_nothing;
     thread_state.stack.running = running.outer;
     thread_state.stack.task_start = 0; // of the task below, if there is one: long ago
     thread_state.stack.task_name = outer_name;
@@ -158,14 +167,17 @@ bool Scheduler::do_other_work(WaitFor& what, os::Clock::time_point deadline) {
 // ---- waiting -----------------------------------------------------------------------------------
 
 bool Scheduler::wait_until(WaitFor& what, os::Clock::time_point deadline) {
-    const base::ScopeGuard no_longer([this] {
+    const bool outer_begins_nothing =
+        std::exchange(thread_state.stack.begins_nothing, would_bury(what));
+    const base::ScopeGuard no_longer([this, outer_begins_nothing] {
         pass_on_wake();
         thread_state.stack.has_woken = false;
+        thread_state.stack.begins_nothing = outer_begins_nothing;
     });
     while (!what.ready()) {
         if (what.interruptible() && stop_requested())
             throw InterruptException("dshm: interrupted while waiting");
-        if (may_run_ready()) {
+        if (may_run_ready() || thread_state.stack.begins_nothing) {
             if (const auto awaited = what.claim_awaited()) {
                 start(*awaited);
                 continue;

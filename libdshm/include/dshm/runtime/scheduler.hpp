@@ -44,6 +44,8 @@ public:
     // The very task that is waited for, claimed for this process, if nobody has begun it: running
     // what one waits for needs no more stack than a plain call, and always leads somewhere.
     virtual std::optional<TaskRef> claim_awaited() { return std::nullopt; }
+    // What it waits for is a task: whoever has begun it ends it, whatever others do.
+    virtual bool is_for_task() const { return false; }
     // The wait throws InterruptException when the task that waits is cancelled or its process
     // interrupted. Not for waits in the middle of something.
     virtual bool interruptible() const { return false; }
@@ -90,6 +92,9 @@ public:
     // Runs a claimed task on top of whatever this thread does.
     void start(TaskRef task);
 
+    // Whether this process runs tasks that are for anyone: workers do, the master only alone.
+    bool may_run_ready() const;
+
     // Tells a process that something has happened to what the key names.
     void wake_with(unsigned slot, EventKey key);
     // Wakes whoever waits for a task that has ended; `word` is its control word since the end.
@@ -101,6 +106,7 @@ private:
     Fibers* fibers() const;
     bool asked_to_leave() const;
     bool may_begin_tasks() const;
+    bool would_bury(const WaitFor& what) const;
     void run_loop();
     static bool its_turn();
     bool do_other_work(WaitFor& what, os::Clock::time_point deadline);
@@ -112,7 +118,6 @@ private:
     void sleep(WaitFor& what, os::Clock::time_point deadline);
     void look_for_what_was_lost();
 
-    bool may_run_ready() const;
     bool work_visible() const;
     std::optional<TaskRef> find_one();
     bool is_for_us(queue::Entry entry) const;

@@ -17,10 +17,15 @@ public:
         f(task_key(task_.index));
     }
 
+    // A future without a task is put by whoever comes to it.
+    bool is_for_task() const override {
+        return process_->tasks().state(task_).phase != TaskPhase::open;
+    }
     std::optional<TaskRef> claim_awaited() override {
         const auto target = control::Target::get(process_->tasks().record(task_).control.load(
             std::memory_order_relaxed)); // relaxed: fixed while we hold the task
-        const bool may = target == 0 || target == static_cast<std::uint64_t>(process_->id());
+        const bool may = target == static_cast<std::uint64_t>(process_->id()) ||
+                         (target == 0 && process_->scheduler().may_run_ready());
         return may && process_->tasks().claim_queued(task_) ? std::optional(task_) : std::nullopt;
     }
 
