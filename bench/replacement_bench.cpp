@@ -260,7 +260,7 @@ double rate_of(const bench::Mortals& mortals, std::chrono::duration<double> time
 void play_bare(bench::Mortals& mortals, int members, std::chrono::microseconds period,
                std::chrono::duration<double> time, Rates& rates) {
     mortals.set_running(true);
-    std::this_thread::sleep_for(5ms);
+    std::this_thread::sleep_for(bench::Mortals::most_nap + 5ms);
     const double calm = rate_of(mortals, time);
     Reaper reaper(period, [&mortals, members](unsigned number) {
         return mortals.process(static_cast<int>(number % static_cast<unsigned>(members)));

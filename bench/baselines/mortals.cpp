@@ -144,7 +144,7 @@ void Mortals::start(int member) {
 void Mortals::work() {
     for (;;) {
         while (state_->running.load() == 0)
-            std::this_thread::sleep_for(std::chrono::microseconds(200));
+            std::this_thread::sleep_for(most_nap);
         job_();
         state_->done.fetch_add(1);
     }

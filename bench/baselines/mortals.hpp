@@ -60,7 +60,9 @@ public:
 
     /// The process of a member at this moment, 0 while there is none.
     pid_t process(int member) const { return state_->members[member].load(); }
+    /// They hear of it within `most_nap`: whoever looked more often would take from what runs meanwhile.
     void set_running(bool running);
+    static constexpr std::chrono::milliseconds most_nap{10};
     std::uint64_t done() const { return state_->done.load(); }
 
 private:

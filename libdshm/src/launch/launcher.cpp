@@ -15,6 +15,7 @@
 #include "dshm/launch/launcher_loop.hpp"
 #include "dshm/launch/worker_setup.hpp"
 #include "dshm/os/backtrace.hpp"
+#include "dshm/os/clock.hpp"
 #include "dshm/os/file_lock.hpp"
 #include "dshm/os/process.hpp"
 
@@ -236,6 +237,7 @@ void run_launcher(LauncherStart start) {
         leave_the_foreground();
         ship::freeze_modules(std::move(start.modules));
         os::Backtrace::prepare(); // once for all who are forked from here
+        os::ticks_per_microsecond();
         close_what_is_not_ours(start);
         os::set_process_title("dshm:launcher");
         Launcher(std::move(start)).run();

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <string>
 #include <system_error>
 
 namespace dshm::os {
@@ -19,15 +20,32 @@ void Fd::reset(int number) noexcept {
     number_ = number;
 }
 
-Mapping::Mapping(int file, std::size_t size, std::uintptr_t wanted) : size_(size) {
+namespace {
+
+std::byte* map_shared(int file, int flags, std::size_t size, std::uintptr_t wanted,
+                      const std::string& failure) {
     void* address = mmap(reinterpret_cast<void*>(wanted), size, PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_NORESERVE, file, 0);
+                         MAP_SHARED | MAP_NORESERVE | flags, file, 0);
     if (address == MAP_FAILED)
-        throw std::system_error(
-            errno, std::generic_category(),
-            "dshm: cannot map " + std::to_string(size >> 20) +
-                " MiB of address space; lower DSHM_CAPACITY or raise RLIMIT_AS");
-    address_ = static_cast<std::byte*>(address);
+        throw std::system_error(errno, std::generic_category(), failure);
+    return static_cast<std::byte*>(address);
+}
+
+} // namespace
+
+Mapping::Mapping(int file, std::size_t size, std::uintptr_t wanted)
+    : address_(map_shared(file, 0, size, wanted,
+                          "dshm: cannot map " + std::to_string(size >> 20) +
+                              " MiB of address space; lower DSHM_CAPACITY or raise RLIMIT_AS")),
+      size_(size) {}
+
+Mapping Mapping::anonymous(std::size_t size) {
+    Mapping mapping;
+    mapping.address_ = map_shared(-1, MAP_ANONYMOUS, size, 0,
+                                  "dshm: cannot map " + std::to_string(size >> 10) +
+                                      " KiB of memory; raise RLIMIT_AS");
+    mapping.size_ = size;
+    return mapping;
 }
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {

@@ -35,6 +35,8 @@ public:
     Mapping() = default;
     // At the address `wanted`, if that is free.
     Mapping(int file, std::size_t size, std::uintptr_t wanted = 0);
+    // Of no file: zeros, shared with children that are forked, so that a fork copies nothing.
+    static Mapping anonymous(std::size_t size);
     Mapping(Mapping&& other) noexcept
         : address_(std::exchange(other.address_, nullptr)), size_(std::exchange(other.size_, 0)) {}
     Mapping& operator=(Mapping&& other) noexcept;

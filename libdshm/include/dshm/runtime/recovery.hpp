@@ -22,9 +22,11 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
+#include "dshm/os/mapping.hpp"
 #include "dshm/runtime/process.hpp"
 
 namespace dshm::runtime {
@@ -60,8 +62,8 @@ public:
 private:
     void clear_masks(const Death& death);
     void take_back(const Death& death);
-    void take_over_pins(const Death& death);
     void sweep_tasks(const Death& death);
+    void take_over_pins(const Death& death, std::uint32_t index);
     void sweep_task(const Death& death, std::uint32_t index);
     void sweep_running(const Death& death, TaskRef task, TaskState state);
     void sweep_queued(const Death& death, TaskRef task, TaskState state);
@@ -76,7 +78,11 @@ private:
 
     Process* process_;
     std::vector<TaskRef> unput_;
-    std::vector<std::uint64_t> swept_; // states of all tasks, each after it was swept
+    std::vector<TaskRef> shared_; // whose holders are looked at when all pins are taken over
+    // States of all tasks, each after it was swept. Not of the heap: of what the launcher writes after
+    // each fork the kernel copies every page.
+    std::span<std::uint64_t> swept_;
+    os::Mapping swept_memory_ = os::Mapping::anonymous(shm::max_tasks * sizeof(std::uint64_t));
 };
 
 } // namespace dshm::runtime
