@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from processes import Program, case, check, finish, start  # noqa: E402
+from processes import Program, case, check, finish, python_environment, start  # noqa: E402
 
 HEAT, WATCH, WATCH_PY, LIBRARY, MODULE = (os.path.abspath(path) for path in sys.argv[1:6])
-ENVIRONMENT = dict(os.environ, DSHM_LIBRARY=LIBRARY, PYTHONPATH=MODULE, PYTHONDONTWRITEBYTECODE="1")
+ENVIRONMENT = python_environment(LIBRARY, MODULE)
 
 
 def run(*command):

@@ -13,11 +13,11 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from processes import Program, case, check, finish, start  # noqa: E402
+from processes import Program, case, check, finish, python_environment, start  # noqa: E402
 
 SESSION, CPP, C, LIBRARY, MODULE = (os.path.abspath(path) for path in sys.argv[3:8])
 start(200)
-ENVIRONMENT = dict(os.environ, DSHM_LIBRARY=LIBRARY, PYTHONPATH=MODULE, PYTHONDONTWRITEBYTECODE="1")
+ENVIRONMENT = python_environment(LIBRARY, MODULE)
 
 
 class Session(Program):
