@@ -56,19 +56,22 @@ std::string on_terminal(unsigned short columns, int workers, Body&& body) {
     const int follower = open(ptsname(leader), O_RDWR | O_NOCTTY); // so that reading does not fail
     int status = 0;
     std::string bytes;
-    const auto read_all = [&] {
+    const auto read_some = [&] {
         char buffer[4096];
-        for (int left = 0; ioctl(leader, FIONREAD, &left) == 0 && left > 0;) {
-            const ssize_t done = read(leader, buffer, sizeof buffer);
-            if (done > 0)
-                bytes.append(buffer, static_cast<std::size_t>(done));
-        }
+        const ssize_t done = read(leader, buffer, sizeof buffer);
+        REQUIRE(done > 0);
+        bytes.append(buffer, static_cast<std::size_t>(done));
     };
     while (waitpid(child, &status, WNOHANG) == 0) {
-        read_all();
+        for (int left = 0; ioctl(leader, FIONREAD, &left) == 0 && left > 0;)
+            read_some();
         sched_yield();
     }
-    read_all();
+    // The kernel brings what was written some time later: a zero behind it says that all is here.
+    REQUIRE(write(follower, "", 1) == 1);
+    while (bytes.empty() || bytes.back() != '\0')
+        read_some();
+    bytes.pop_back();
     close(follower);
     close(leader);
     INFO(bytes);
