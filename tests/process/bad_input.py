@@ -137,8 +137,11 @@ check(code == 128 + signal.SIGINT, "130", code, errors)
 os.close(leader)
 
 case("few files may be open")
-# The sanitizer of undefined behaviour opens a pipe to see whether memory is there.
-for limit in (14, 16, 20, 24, 30, 40) if has_sanitizer(SUBJECT) else (10, 12, 14, 16, 20, 24, 30, 40):
+limits = [10, 12, 14, 16, 20, 24, 30, 40]
+if has_sanitizer(SUBJECT):
+    print("left out: fewer than 14 files, of which the sanitizer takes two to look at memory", flush=True)
+    limits = [limit for limit in limits if limit >= 14]
+for limit in limits:
     program = Program("/bin/sh", "-c", f"ulimit -n {limit}; exec {SUBJECT} add 20")
     code, output, errors = program.end()
     check((code, output) == (0, "20 added\n") or (code == 9 and errors.count("\n") == 1 and output == ""),

@@ -39,9 +39,12 @@ case("an assertion")
 crash("assert", "killed by SIGABRT", "fail_assertion")
 
 case("a handler that the program had before its Session")
-for how in () if sanitized else ("fork", "exec"):  # in its builds there is always one, which workers do not keep
-    output, errors = crash("handler", "exit code 42", DSHM_START=how)
-    check("write_nowhere" not in output + errors, "nothing is added", output, errors)
+if sanitized:
+    print("left out: the sanitizer always has handlers, which workers do not keep", flush=True)
+else:
+    for how in "fork", "exec":
+        output, errors = crash("handler", "exit code 42", DSHM_START=how)
+        check("write_nowhere" not in output + errors, "nothing is added", output, errors)
 
 case("no memory")
 group = None
